@@ -1,0 +1,99 @@
+"""Learns to reconstruct good parts and finds what it cannot reconstruct.
+
+Public names are imported on first use, so that ``import recon_anomaly`` costs nothing: torch alone
+takes seconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .bench import run_bench
+    from .datasets import LabelledFolder, find_labelled
+    from .detector import NotFittedError
+    from .errors import (
+        InputError,
+        PictureError,
+        PictureWarning,
+        PluginError,
+        PluginWarning,
+        ReconAnomalyError,
+        SavedFileError,
+        TrainingError,
+    )
+    from .estimators import CAE, CVAE, ReconstructionDetector
+    from .history import EpochRecord, History
+    from .hookspecs import hookimpl
+    from .pictures import read_pictures
+    from .protocols import Reconstruction
+    from .saving import load
+    from .store import Pictures
+    from .synthetic import SyntheticParts, make_parts
+
+_HOMES = {
+    "bench": ["run_bench"],
+    "datasets": ["LabelledFolder", "find_labelled"],
+    "detector": ["NotFittedError"],
+    "errors": [
+        "InputError",
+        "PictureError",
+        "PictureWarning",
+        "PluginError",
+        "PluginWarning",
+        "ReconAnomalyError",
+        "SavedFileError",
+        "TrainingError",
+    ],
+    "estimators": ["CAE", "CVAE", "ReconstructionDetector"],
+    "history": ["EpochRecord", "History"],
+    "hookspecs": ["hookimpl"],
+    "pictures": ["read_pictures"],
+    "protocols": ["Reconstruction"],
+    "saving": ["load"],
+    "store": ["Pictures"],
+    "synthetic": ["SyntheticParts", "make_parts"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # sorted; a test compares it with the table above
+    "CAE",
+    "CVAE",
+    "EpochRecord",
+    "History",
+    "InputError",
+    "LabelledFolder",
+    "NotFittedError",
+    "PictureError",
+    "PictureWarning",
+    "Pictures",
+    "PluginError",
+    "PluginWarning",
+    "ReconAnomalyError",
+    "Reconstruction",
+    "ReconstructionDetector",
+    "SavedFileError",
+    "SyntheticParts",
+    "TrainingError",
+    "find_labelled",
+    "hookimpl",
+    "load",
+    "make_parts",
+    "read_pictures",
+    "run_bench",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("recon-anomaly")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,5 @@
+"""``python -m recon_anomaly`` is the command ``recon-anomaly``."""
+
+from .cli import main
+
+main()

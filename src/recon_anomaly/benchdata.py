@@ -1,0 +1,106 @@
+"""What a bench runs on: training pictures, the set's own defects, and corrupted copies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .datasets import find_labelled
+from .errors import InputError
+from .pictures import read_pictures
+from .protocols import Corruptor
+from .store import Pictures, from_array
+from .synthetic import make_parts
+
+__all__ = ["BenchData", "TestSet", "corrupted", "embedded", "from_folder"]
+
+DEFECTS = "defects"
+"""Name of the test set of a data set's own defects."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Labelled pictures: 1 is anomalous; ``kinds`` says "good" or the kind of defect."""
+
+    name: str
+    pictures: Pictures
+    labels: np.ndarray
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BenchData:
+    """A data set for the bench.
+
+    Attributes
+    ----------
+    name : str
+        Shown in tables.
+    train : Pictures
+        Good ones only.
+    test : TestSet
+        Its own good and defective ones.
+    image_size : (int, int)
+        Height and width.
+    """
+
+    name: str
+    train: Pictures
+    test: TestSet
+    image_size: tuple[int, int]
+
+    def checksum(self) -> str:
+        """Return a fingerprint of all pixels and labels."""
+        parts = (self.train.checksum(), self.test.pictures.checksum(), *map(str, self.test.kinds))
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+def embedded(image_size: int | tuple[int, int] = 64, *, seed: int = 42) -> BenchData:
+    """Return the procedural castings, which need no download."""
+    parts = make_parts(image_size=image_size, seed=seed)
+    height, width = parts.train.shape[1:3]
+    test = TestSet(DEFECTS, from_array(parts.test), parts.labels, parts.kinds)
+    return BenchData("embedded", from_array(parts.train), test, (height, width))
+
+
+def from_folder(
+    folder: str | os.PathLike[str],
+    image_size: int | tuple[int, int] = 256,
+    *,
+    seed: int = 42,
+    memory_budget: int | None = None,
+) -> BenchData:
+    """Read a labelled folder; see `find_labelled` for the layouts."""
+    found = find_labelled(folder, seed=seed)
+    train = read_pictures(found.train, image_size=image_size, memory_budget=memory_budget)
+    test = read_pictures(
+        found.test, image_size=image_size, channels=train.shape[2], memory_budget=memory_budget
+    )
+    height, width, _ = train.shape
+    tests = TestSet(DEFECTS, test, found.labels, found.test_kinds)
+    return BenchData(Path(folder).resolve().name, train, tests, (height, width))
+
+
+def corrupted(data: BenchData, name: str, corruptor: Corruptor, *, seed: int = 42) -> TestSet:
+    """Return every good test picture and its corrupted copy (Klimkevičius, §4.1).
+
+    Copies are rounded to the type of the pictures, as a camera would; the k-th one depends on the
+    seed and k alone.
+    """
+    good = data.test.pictures.take(np.flatnonzero(data.test.labels == 0))
+    if not len(good):
+        raise InputError(f"{data.name} has no good test pictures to corrupt")
+    scale = {"uint8": 255.0, "uint16": 65535.0}.get(good.dtype.name, 1.0)
+    count = len(good)
+    array = np.empty((2 * count, *good.shape), good.dtype)
+    for k in range(count):
+        picture = good.batch(slice(k, k + 1))[0]
+        image, _ = corruptor((picture / scale).astype(np.float32), np.random.default_rng([seed, k]))
+        array[k] = picture
+        array[count + k] = np.rint(image * scale) if scale > 1 else image
+    labels = np.repeat([0, 1], count)
+    return TestSet(name, from_array(array), labels, ("good",) * count + (name,) * count)

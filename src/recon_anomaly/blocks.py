@@ -1,0 +1,77 @@
+"""Torch parts that models share: the convolutional encoder and its mirror, padding, named layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .errors import InputError
+
+__all__ = ["decoder", "encoder", "pad_to_stride", "padded_size"]
+
+
+def encoder(channels: int, kernels: Sequence[int], pooled: Sequence[bool]) -> nn.Sequential:
+    """Build 3x3 convolutions with ReLU, each followed by 2x2 max-pooling where ``pooled`` says so.
+
+    ReLU stands after the pooling: the same function, on a quarter of the elements.
+
+    Parameters
+    ----------
+    channels : int
+        Of the input.
+    kernels : sequence of int
+        Convolution kernels, layer by layer.
+    pooled : sequence of bool
+        As long as ``kernels``.
+
+    Examples
+    --------
+    >>> encoder(1, (16, 32), (True, False))(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 32, 4, 4])
+    """
+    if not kernels or any(kernel < 1 for kernel in kernels):
+        raise InputError(f"kernels={tuple(kernels)}: at least one layer of at least one kernel")
+    layers: list[nn.Module] = []
+    for inputs, outputs, pool in zip((channels, *kernels), kernels, pooled, strict=False):
+        layers.append(nn.Conv2d(inputs, outputs, 3, padding=1))
+        if pool:
+            layers.append(nn.MaxPool2d(2))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def decoder(channels: int, kernels: Sequence[int], pooled: Sequence[bool]) -> nn.Sequential:
+    """Build the mirror of ``encoder``: 3x3 transposed convolutions, of stride 2 where it pooled.
+
+    ReLU stands between the layers; the last one is linear, and the model chooses its output's range.
+
+    Examples
+    --------
+    >>> decoder(1, (16, 32), (True, False))(torch.zeros(2, 32, 4, 4)).shape
+    torch.Size([2, 1, 8, 8])
+    """
+    layers: list[nn.Module] = []
+    mirrored = zip(kernels[::-1], (*kernels[-2::-1], channels), pooled[::-1], strict=True)
+    for inputs, outputs, pool in mirrored:
+        stride = 2 if pool else 1
+        layers += [
+            nn.ConvTranspose2d(inputs, outputs, 3, stride, padding=1, output_padding=stride - 1),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers[:-1])
+
+
+def padded_size(height: int, width: int, stride: int) -> tuple[int, int]:
+    """Return the least height and width that are multiples of ``stride`` and hold the picture."""
+    return -(-height // stride) * stride, -(-width // stride) * stride
+
+
+def pad_to_stride(images: Tensor, stride: int) -> Tensor:
+    """Pad (n, c, h, w) images at the bottom and the right, by replication, to multiples of ``stride``."""
+    height, width = images.shape[-2:]
+    to_height, to_width = padded_size(height, width, stride)
+    if (to_height, to_width) == (height, width):
+        return images
+    return F.pad(images, (0, to_width - width, 0, to_height - height), mode="replicate")

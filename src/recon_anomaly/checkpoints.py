@@ -1,0 +1,72 @@
+"""A run's state on disk: one file, replaced whole at each epoch's end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .errors import SavedFileError
+from .training import RunState
+from .writing import whole_file
+
+__all__ = ["Checkpoint"]
+
+
+class Checkpoint:
+    """Saves and loads the state of one training in a folder.
+
+    Parameters
+    ----------
+    folder : str or path
+        Made if it is missing.
+    settings : mapping
+        What decides the run (parameters, data checksum): a state that was saved under other ones
+        is refused, with the difference named.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+        self.path = Path(folder) / "run.pt"
+        self.settings = dict(settings)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SavedFileError(f"cannot make the checkpoint folder {folder}: {error}") from error
+
+    def save(self, state: RunState) -> None:
+        """Write the state; what was there before stays until this one is whole."""
+        with whole_file(self.path) as temporary:
+            torch.save({"settings": self.settings, "state": state.state_dict()}, temporary)
+
+    def load(self, state: RunState) -> bool:
+        """Bring ``state`` to where the run stopped; False where nothing was saved yet.
+
+        Raises
+        ------
+        SavedFileError
+            When the file cannot be read, or belongs to another run.
+        """
+        if not self.path.exists():
+            return False
+        try:
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            before, contents = saved["settings"], saved["state"]
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise SavedFileError(
+                f"cannot read the checkpoint {self.path}: {error}; delete it to start afresh"
+            ) from error
+        differences = [
+            f"{name} was {before.get(name)!r} and is now {self.settings.get(name)!r}"
+            for name in sorted({*before, *self.settings})
+            if before.get(name) != self.settings.get(name)
+        ]
+        if differences:
+            raise SavedFileError(
+                f"the checkpoint {self.path} belongs to another run: {'; '.join(differences)}. "
+                "Name another folder, or delete it to start afresh"
+            )
+        state.load_state_dict(contents)
+        return True

@@ -1,0 +1,245 @@
+"""The commands and their options; what they do is imported when they run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Learns to reconstruct good parts and finds what it cannot reconstruct.",
+)
+
+__all__ = ["app"]
+
+Params = Annotated[
+    list[str], typer.Option(help="NAME=VALUE, as often as wanted.", metavar="NAME=VALUE")
+]
+Device = Annotated[str, typer.Option(help="auto (CUDA, else MPS, else the CPU), or a device's name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("recon-anomaly"))
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def fit(
+    folder: Annotated[Path, typer.Argument(help="Folder of good pictures.", metavar="DIR")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .safetensors.")],
+    model: Annotated[str, typer.Option(help="`recon-anomaly plugins` lists them.")] = "cae",
+    model_param: Params = [],  # noqa: B006 -- typer's way to say "none by default"
+    scorer: str = "mse",
+    scorer_param: Params = [],  # noqa: B006
+    schedule: str = "constant",
+    schedule_param: Params = [],  # noqa: B006
+    corruptor: Annotated[
+        Optional[str],  # noqa: UP045 -- typer reads it at run time
+        typer.Option(help="Spoils the training pictures, for a denoising model."),
+    ] = None,
+    corruptor_param: Params = [],  # noqa: B006
+    image_size: Annotated[str, typer.Option(help="Pixels: 256, or HEIGHTxWIDTH.")] = "256",
+    channels: Annotated[str, typer.Option(help="auto, 1 or 3.")] = "auto",
+    epochs: int = 50,
+    batch_size: int = 16,
+    learning_rate: float = 0.003,
+    contamination: Annotated[
+        str, typer.Option(help="auto, or the share of the pictures to call anomalous.")
+    ] = "auto",
+    seed: int = 42,
+    device: Device = "auto",
+    checkpoint: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder for the run's state; the same command goes on from it.", metavar="DIR"),
+    ] = None,
+    skip_unreadable: Annotated[
+        bool, typer.Option(help="Leave out files that cannot be read, and list them at the end.")
+    ] = False,
+) -> None:
+    """Learn from a folder of good pictures and write a detector to one file."""
+    from .fitting import run_fit
+
+    run_fit(
+        folder,
+        out,
+        skip_unreadable=skip_unreadable,
+        model=model,
+        model_params=_params(model_param),
+        scorer=scorer,
+        scorer_params=_params(scorer_param),
+        schedule=schedule,
+        schedule_params=_params(schedule_param),
+        corruptor=corruptor,
+        corruptor_params=_params(corruptor_param),
+        image_size=_size(image_size),
+        channels=_value(channels),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        contamination=_value(contamination),
+        random_state=seed,
+        device=device,
+        checkpoint=checkpoint,
+    )
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="What `fit` wrote.", metavar="FILE")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="A folder, or picture files.", metavar="DIR|PICTURE...")
+    ],
+    csv: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write the table to this file and not to stdout.", metavar="OUT"),
+    ] = None,
+    maps: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write a heat map beside each picture into this folder.", metavar="DIR"),
+    ] = None,
+    as_json: Json = False,
+    skip_unreadable: Annotated[
+        bool, typer.Option(help="Leave out files that cannot be read, and list them at the end.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Score pictures: path, score (higher is more abnormal), decision (negative is anomalous), label."""
+    from .scoring import run_score
+
+    run_score(
+        file,
+        pictures,
+        csv=csv,
+        maps=maps,
+        as_json=as_json,
+        skip_unreadable=skip_unreadable,
+        device=device,
+    )
+
+
+@app.command()
+def bench(
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A labelled folder; by default the embedded castings.", metavar="DIR"),
+    ] = None,
+    models: Annotated[str, typer.Option(help="Names, with commas between.")] = (
+        "cae,cvae,mean,brightness,pca,nearest"
+    ),
+    scorers: Annotated[str, typer.Option(help="Names, with commas between.")] = "mse",
+    corruptors: Annotated[str, typer.Option(help="Names, with commas between; may be empty.")] = (
+        "gaussian,salt-and-pepper,objects"
+    ),
+    schedule: str = "constant",
+    seeds: Annotated[str, typer.Option(help="Whole numbers, with commas between.")] = "42",
+    image_size: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Pixels, or HEIGHTxWIDTH; by default 64 embedded, 256 for a folder."),
+    ] = None,
+    epochs: int = 50,
+    device: Device = "auto",
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="JSON lines; by default bench-DATE-TIME.jsonl.", metavar="FILE"),
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with --out; done cells are not run again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train and score a grid of models, and print a table for each test set."""
+    from .benching import run
+
+    run(
+        data,
+        out=out,
+        as_json=as_json,
+        models=_names(models),
+        scorers=_names(scorers),
+        corruptors=_names(corruptors),
+        schedule=schedule,
+        seeds=[_whole(seed) for seed in _names(seeds)],
+        image_size=None if image_size is None else _size(image_size),
+        epochs=epochs,
+        device=device,
+        resume=resume,
+    )
+
+
+@app.command()
+def plugins(as_json: Json = False) -> None:
+    """List models, scorers, corruptors and schedules, and which package offers them."""
+    from recon_anomaly.registry import KINDS, offers
+
+    rows = [
+        {
+            "kind": offer.kind,
+            "name": offer.name,
+            "plugin": offer.plugin,
+            "package": offer.distribution,
+            "version": offer.version,
+            "target": str(offer.target),
+        }
+        for kind in KINDS
+        for offer in offers(kind)
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    widths = [max(len(row[column]) for row in rows) for column in rows[0]]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row.values(), widths)).rstrip())  # noqa: B905
+
+
+def _params(pairs: list[str]) -> dict[str, Any] | None:
+    """Read NAME=VALUE pairs; a value is JSON where it can be (numbers, lists, true), else text."""
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise typer.BadParameter(f"{pair!r}: NAME=VALUE is wanted")
+        found[name] = _value(text)
+    return found or None
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    sides = tuple(_whole(side) for side in text.lower().split("x"))
+    if len(sides) > 2:
+        raise typer.BadParameter(f"image size {text!r}: one number, or HEIGHTxWIDTH, is wanted")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no whole number") from None
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

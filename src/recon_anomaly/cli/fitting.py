@@ -1,0 +1,46 @@
+"""What ``recon-anomaly fit`` does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from recon_anomaly.datasets import good_pictures
+from recon_anomaly.devices import choose_device
+from recon_anomaly.estimators import ReconstructionDetector
+from recon_anomaly.pictures import read_pictures
+from recon_anomaly.registry import find
+from recon_anomaly.writing import check_writable
+
+from .progress import followed
+from .skipping import list_skipped
+
+__all__ = ["run_fit"]
+
+
+def run_fit(folder: Path, out: Path, *, skip_unreadable: bool, **params: Any) -> None:
+    """Fit on a folder and save; what can be wrong is looked at before the training."""
+    check_writable(out)
+    choose_device(params["device"])
+    for kind in ("model", "scorer", "schedule", "corruptor"):
+        if params[kind] is not None:
+            find(kind, params[kind])
+    pictures = read_pictures(
+        good_pictures(folder),
+        image_size=params["image_size"],
+        channels=params["channels"],
+        on_error="skip" if skip_unreadable else "raise",
+    )
+    detector = ReconstructionDetector(**params)
+    for _ in followed(detector.iter_fit(pictures), params["model"], params["epochs"]):
+        pass
+    detector.save(out)
+    history = detector.history_
+    kept = f"epoch {history.kept_epoch} of {len(history)}" if len(history) else "a closed-form fit"
+    print(
+        f"{out}: {params['model']} on {len(pictures)} pictures of "
+        f"{'x'.join(map(str, pictures.shape))}, {kept}, threshold {-detector.offset_:.6g}",
+        file=sys.stderr,
+    )
+    list_skipped(pictures.skipped)

@@ -1,0 +1,50 @@
+"""Progress on stderr: a bar with losses and time left on a terminal, a line an epoch elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from recon_anomaly.history import EpochRecord
+from recon_anomaly.training import Tick
+
+__all__ = ["followed"]
+
+
+def followed(events: Iterable[Any], title: str, epochs: int) -> Iterator[Any]:
+    """Draw the ticks and epochs of a training while handing every event on."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        for event in events:
+            if isinstance(event, EpochRecord):
+                console.print(event.line(epochs), highlight=False, soft_wrap=True)
+            yield event
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[losses]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=None, losses="")
+        for event in events:
+            if isinstance(event, Tick):
+                progress.update(
+                    task,
+                    total=event.epochs * event.batches,
+                    completed=(event.epoch - 1) * event.batches + event.batch,
+                    description=f"{title} epoch {event.epoch}/{event.epochs}",
+                )
+            elif isinstance(event, EpochRecord):
+                losses = "  ".join(
+                    f"{name} {loss:.4g}" for name, loss in event.validation.items()
+                )
+                progress.update(task, losses=losses)
+            yield event
+        progress.update(task, total=1, completed=1)

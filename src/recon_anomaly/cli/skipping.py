@@ -1,0 +1,17 @@
+"""Files that were skipped are listed, never just dropped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["list_skipped"]
+
+
+def list_skipped(skipped: Sequence[tuple[Path, str]]) -> None:
+    """Print the files that could not be read, and why, to stderr."""
+    if skipped:
+        print(f"{len(skipped)} files were skipped:", file=sys.stderr)
+    for path, reason in skipped:
+        print(f"  {path}: {reason}", file=sys.stderr)

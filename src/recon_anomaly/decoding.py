@@ -1,0 +1,187 @@
+"""One picture file becomes pixels: gray or RGB, of 8 or 16 bits, at the size that is wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from .errors import InputError, PictureError, PictureWarning
+
+__all__ = ["MAX_PIXELS", "Decoded", "at_least", "checked_size", "decode", "read_mask", "warn_of"]
+
+MAX_PIXELS = 89_478_485
+"""Largest height times width that is decoded; the same figure as Pillow's own."""
+
+# Pillow would hand a file that is really PostScript to Ghostscript, whatever its ending says.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+_EIGHT_BIT = {"1": "L", "L": "L", "LA": "L"} | dict.fromkeys(
+    ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"), "RGB"
+)
+_SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+class Decoded(NamedTuple):
+    """The pixels (h, w, 1 or 3) of a file, uint8 or uint16, and what was dropped or converted."""
+
+    pixels: NDArray[Any]
+    notes: list[str]
+
+
+class _UnusableError(Exception):
+    """Why a picture that Pillow can decode is refused all the same."""
+
+
+def read_mask(
+    path: str | os.PathLike[str], size: int | tuple[int, int] | None = None
+) -> NDArray[np.bool_]:
+    """Read a mask of defects: True where the gray value reaches half of its range (128 of 255).
+
+    Parameters
+    ----------
+    path : path
+        A picture file; coloured ones are read as luminance, with a warning.
+    size : int or (height, width), optional
+        Size in pixels that the mask is brought to, by nearest neighbour; its own if None.
+
+    Raises
+    ------
+    PictureError
+        If the file cannot be used.
+    """
+    nearest = Image.Resampling.NEAREST
+    result = decode(Path(path), checked_size(size), luminance=True, resample=nearest)
+    if isinstance(result, str):
+        raise PictureError(f"{path} cannot be used: {result}")
+    warn_of({note: [Path(path)] for note in result.notes}, 1)
+    mask: NDArray[np.bool_] = result.pixels[..., 0] >= 128 * 256 ** (result.pixels.itemsize - 1)
+    return mask
+
+
+def decode(
+    path: Path,
+    size: tuple[int, int] | None,
+    luminance: bool,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Decoded | str:
+    """Decode and resize a file, or return the reason why it cannot be used.
+
+    An InputError is raised if Pillow is set to fill in truncated files.
+    """
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise InputError(
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set in this process, so that truncated files "
+            "would be filled in silently; set it to False"
+        )
+    try:
+        if path.stat().st_size == 0:
+            return "it is empty (0 bytes)"
+        return _decode(path, size, luminance, resample)
+    except _UnusableError as error:
+        return str(error)
+    except UnidentifiedImageError:
+        return f"it is not a picture of a known format ({', '.join(_FORMATS)})"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return f"it has more than {MAX_PIXELS} pixels"
+    # Given bytes that lie, a decoder may raise anything (SyntaxError, struct.error, MemoryError).
+    except Exception as error:
+        missing = isinstance(error, FileNotFoundError)
+        return "it does not exist" if missing else f"it is damaged or unreadable ({error})"
+
+
+def _decode(
+    path: Path, size: tuple[int, int] | None, luminance: bool, resample: Image.Resampling
+) -> Decoded:
+    notes = []
+    image: Image.Image
+    with Image.open(path, formats=_FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise _UnusableError(f"it has more than {MAX_PIXELS} pixels")
+        if getattr(image, "is_animated", False):
+            notes.append("several frames, of which only the first was read")
+        if image.mode not in _SIXTEEN_BIT and _is_deep(image):
+            notes.append("16-bit colours, which were reduced to 8 bits")
+        if size and resample != Image.Resampling.NEAREST and min(image.size) >= 2 * max(size):
+            # Both sides ask for the longer one: whether the picture lies on its side is not known.
+            image.draft(None, (max(size), max(size)))
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.has_transparency_data:
+            notes.append("an alpha channel, which was dropped")
+            image.info.pop("transparency", None)
+        if image.mode == "F":
+            raise _UnusableError("its pixels are floating-point numbers; pass them as an array")
+        if image.mode in _SIXTEEN_BIT:
+            return Decoded(_sixteen_bit(image, size, resample), notes)
+        if image.mode not in _EIGHT_BIT:
+            raise _UnusableError(f"its mode {image.mode} is not supported; save it as RGB or gray")
+        image = image.convert(_EIGHT_BIT[image.mode])
+        if size:
+            image = image.resize(size[::-1], resample)
+        pixels = np.atleast_3d(np.asarray(image))
+        if np.array_equal(pixels[..., :-1], pixels[..., 1:]):
+            pixels = pixels[..., :1]
+        elif luminance:
+            notes.append("colours, which were converted to luminance")
+            pixels = np.asarray(image.convert("L"))[..., None]
+        return Decoded(pixels, notes)
+
+
+def _sixteen_bit(
+    image: Image.Image, size: tuple[int, int] | None, resample: Image.Resampling
+) -> NDArray[np.uint16]:
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        got = f"{values.min()} to {values.max()}"
+        raise _UnusableError(f"its values ({got}) lie outside 0 to 65535; pass them as an array")
+    if size:
+        # Pillow resizes no 16-bit mode well; float32 holds every 16-bit integer exactly.
+        scaled = Image.fromarray(values.astype(np.float32)).resize(size[::-1], resample)
+        values = np.rint(np.asarray(scaled))
+    return values.astype(np.uint16)[..., None]
+
+
+def _is_deep(image: Image.Image) -> bool:
+    # Pillow tells only in its raw modes ("RGB;16B", or "RGB" and 65535 in a PPM) that it cuts bits.
+    for tile in getattr(image, "tile", ()):
+        ppm = tile.codec_name.startswith("ppm")
+        for arg in tile.args if isinstance(tile.args, tuple) else (tile.args,):
+            if ";16" in arg if isinstance(arg, str) else ppm and isinstance(arg, int) and arg > 255:
+                return True
+    return False
+
+
+def warn_of(notes: Mapping[str, Sequence[Path]], total: int) -> None:
+    """Warn the caller's caller once for each note, with the files that it is about."""
+    for note, paths in sorted(notes.items()):
+        message = f"{len(paths)} of {total} pictures had {note}; the first is {paths[0]}"
+        warnings.warn(message, PictureWarning, stacklevel=3)
+
+
+def checked_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return (height, width), or None for None; anything out of range is an InputError."""
+    if image_size is None:
+        return None
+    pair = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(pair) != 2:
+        raise InputError(f"image_size is {image_size!r}; give one int, (height, width) or None")
+    height, width = (at_least("image_size", side, 1) for side in pair)
+    if height * width > MAX_PIXELS:
+        raise InputError(f"image_size is {image_size!r}; more than {MAX_PIXELS} pixels in all")
+    return height, width
+
+
+def at_least(name: str, value: Any, least: int) -> int:
+    """Return a whole number that is large enough; anything else is an InputError."""
+    with contextlib.suppress(TypeError):
+        number = operator.index(value)
+        if number >= least and not isinstance(value, bool):
+            return number
+    raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")

@@ -1,0 +1,57 @@
+"""Every error and warning of the library, in one small tree.
+
+::
+
+    ReconAnomalyError
+    ├── InputError            (ValueError)      pictures or parameters that cannot be used
+    │   └── PictureError                        one picture file, named
+    ├── PluginError           (LookupError)     a name that no plugin, or several, offer
+    ├── TrainingError         (ArithmeticError) a loss became NaN or infinite
+    ├── SavedFileError        (ValueError)      a detector or checkpoint that cannot be read or written
+    └── NotFittedError        (scikit-learn's)  lives in ``detector``, where scikit-learn is at home
+
+Each message says what was got, what was wanted and what to change.
+"""
+
+__all__ = [
+    "InputError",
+    "PictureError",
+    "PictureWarning",
+    "PluginError",
+    "PluginWarning",
+    "ReconAnomalyError",
+    "SavedFileError",
+    "TrainingError",
+]
+
+
+class ReconAnomalyError(Exception):
+    """The root: catch it to catch every error that the library raises on purpose."""
+
+
+class InputError(ReconAnomalyError, ValueError):
+    """Pictures, labels or parameters that cannot be used."""
+
+
+class PictureError(InputError):
+    """A picture file that cannot be read; the message names it."""
+
+
+class PluginError(ReconAnomalyError, LookupError):
+    """A name that no plugin offers, that several offer, or that cannot be imported."""
+
+
+class TrainingError(ReconAnomalyError, ArithmeticError):
+    """A loss became NaN or infinite; the message names the epoch and the term."""
+
+
+class SavedFileError(ReconAnomalyError, ValueError):
+    """A saved detector or checkpoint that cannot be read, written or trusted."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin, or a part of it, was left out."""
+
+
+class PictureWarning(UserWarning):
+    """Pictures were read, but something in them was dropped or converted."""

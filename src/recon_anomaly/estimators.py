@@ -1,0 +1,173 @@
+"""The estimators: one for any model by name, and one for each model of the papers.
+
+They are dataclasses: each field is a keyword parameter, as scikit-learn's ``get_params`` wants them,
+and the common ones are written once, in `BaseDetector`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .detector import BaseDetector
+
+__all__ = ["CAE", "CVAE", "ReconstructionDetector"]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ReconstructionDetector(BaseDetector):
+    """Detects anomalies as what a model of good parts cannot reconstruct.
+
+    Parameters
+    ----------
+    model : str or callable
+        A registered name (`recon-anomaly plugins` lists them) or a callable
+        ``(image_shape, **params)`` that builds a network.
+    model_params : dict, optional
+        Parameters of the model.
+    scorer, scorer_params : str or callable, and dict, optional
+        "mse", "max1p", "reconstruction-probability", or a plugin's.
+    schedule, schedule_params : str or callable, and dict, optional
+        Weights of the loss terms; ``schedule_params={"weights": {"kl": 4}}`` makes a beta-VAE.
+    corruptor, corruptor_params : str or callable, and dict, optional
+        Spoils the training pictures, for a denoising model; the loss is taken against clean ones.
+    image_size : int or (int, int)
+        Size, or height and width, to which picture files are resized. Arrays are used as they are.
+    image_shape : (int, int, int), optional
+        Height, width and channels of the pictures in (n, d) rows; by default each row is a picture
+        of one line and one channel.
+    channels : {"auto", 1, 3}
+        Of picture files. "auto": one, unless a file has colours.
+    epochs, batch_size, learning_rate : int, int, float
+        Adam's. The learning rate falls to a tenth after 2 epochs without improvement of the validation
+        loss, training stops after 7, and the best epoch's weights are kept, unless the schedule says
+        otherwise.
+    validation_fraction : float
+        Share of the pictures held out for that and for the threshold, if no ``validation_data`` is
+        given to ``fit``.
+    contamination : "auto" or float
+        "auto": the threshold is the score that 5 % of the validation pictures exceed. A float in
+        (0, 0.5]: the threshold that exactly this share of all pictures given to ``fit`` exceed;
+        optimistic, since most of them were trained on.
+    checkpoint : path, optional
+        A folder; the run's state is saved there after each epoch, and the same ``fit`` goes on from it.
+    memory_budget : int, optional
+        Bytes of pictures kept in memory, beyond which a memory-mapped cache file is used; by default
+        a quarter of what is available.
+    random_state : int, RandomState or None
+        Seed of everything random; the process's global generators are left as they were.
+    device : str
+        "auto" (CUDA, else MPS, else the CPU) or a torch device's name.
+    verbose : int
+        1 prints a line an epoch.
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The fitted network.
+    scorer_ : callable
+        The scorer, with what it learned from validation pictures.
+    offset_ : float
+        ``decision_function`` is ``score_samples`` less this; minus the threshold on ``anomaly_score``.
+    validation_scores_ : ndarray of shape (n_validation,)
+        ``score_samples`` of the validation pictures.
+    history_ : History
+        The epochs: losses, weights, learning rate, seconds.
+    image_shape_ : tuple of int
+        Height, width and channels of the pictures.
+    pixel_range_ : PixelRange
+        The values that become 0 and 1.
+    n_features_in_ : int
+        Height times width times channels.
+    map_scale_ : float
+        The largest value in the anomaly maps of the validation pictures; heat maps are drawn against it.
+    seed_ : int
+        Drawn from ``random_state``.
+
+    Notes
+    -----
+    ``score_samples``: the lower, the more abnormal, as everywhere in scikit-learn. ``anomaly_score``
+    is its negative, in the scorer's own unit. Pictures are brought to [0, 1]: uint8 divided by 255,
+    uint16 by 65535, floats as they are if all training pictures lie in [0, 1], else by the training
+    pictures' minimum and maximum; nothing is clamped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> pattern = rng.integers(0, 200, (8, 8))
+    >>> good = (pattern + rng.integers(0, 20, (50, 8, 8))).astype(np.uint8)
+    >>> bad = good[:5].copy()
+    >>> bad[:, 2:5, 2:5] = 255
+    >>> detector = ReconstructionDetector("pca", model_params={"n_components": 8}).fit(good)
+    >>> detector.predict(bad)
+    array([-1, -1, -1, -1, -1])
+    """
+
+    model: Any = field(default="cae", kw_only=False)
+    model_params: Mapping[str, Any] | None = None
+
+    def _model(self) -> tuple[Any, dict[str, Any]]:
+        return self.model, dict(self.model_params or {})
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class CAE(BaseDetector):
+    """Convolutional autoencoder of Klimkevičius, §4.1, with the paper's recipe as defaults.
+
+    Parameters
+    ----------
+    kernels : sequence of int
+        Convolution kernels of each layer; every layer but the last is pooled.
+    **parameters
+        The others are those of `ReconstructionDetector`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> good = np.random.default_rng(0).integers(90, 110, (20, 16, 16)).astype(np.uint8)
+    >>> detector = CAE(kernels=(4, 8), epochs=2).fit(good)
+    >>> bad = good[:2].copy()
+    >>> bad[:, 4:12, 4:12] = 255
+    >>> detector.predict(bad)
+    array([-1, -1])
+    """
+
+    kernels: Sequence[int] = (16, 32, 64)
+
+    def _model(self) -> tuple[Any, dict[str, Any]]:
+        return "builtin:cae", {"kernels": self.kernels}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class CVAE(BaseDetector):
+    """Convolutional variational autoencoder of Klimkevičius, §4.1, with the paper's recipe as defaults.
+
+    Parameters
+    ----------
+    kernels : sequence of int
+        Convolution kernels of each layer; every layer is pooled.
+    latent_size : int
+        Dimensions of the latent.
+    **parameters
+        The others are those of `ReconstructionDetector`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> good = np.random.default_rng(0).integers(90, 110, (20, 16, 16)).astype(np.uint8)
+    >>> detector = CVAE(kernels=(4, 8), latent_size=4, epochs=2).fit(good)
+    >>> bad = good[:2].copy()
+    >>> bad[:, 4:12, 4:12] = 255
+    >>> detector.predict(bad)
+    array([-1, -1])
+    >>> list(detector.history_.records[-1].validation)
+    ['reconstruction', 'kl']
+    """
+
+    kernels: Sequence[int] = (16, 32, 64)
+    latent_size: int = 32
+
+    def _model(self) -> tuple[Any, dict[str, Any]]:
+        return "builtin:cvae", {"kernels": self.kernels, "latent_size": self.latent_size}

@@ -1,0 +1,157 @@
+"""The four contracts: Model, Scorer, Corruptor, WeightSchedule. Nothing heavy is imported here.
+
+Everything is torch tensors; images are ``(n, c, h, w)`` float32 and an image shape is ``(h, w, c)``.
+A plain function satisfies Scorer, Corruptor and WeightSchedule; a class is only wanted where there
+is state. Optional abilities are looked for by name, and each contract lists its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from .history import History
+
+__all__ = [
+    "Corruptor",
+    "ImageShape",
+    "Model",
+    "Network",
+    "Reconstruction",
+    "Scorer",
+    "WeightSchedule",
+]
+
+ImageShape = tuple[int, int, int]
+"""Height, width and channels of one picture, in pixels."""
+
+
+class Reconstruction(NamedTuple):
+    """What a network makes of a batch.
+
+    Attributes
+    ----------
+    mean : Tensor of shape (n, c, h, w)
+        The reconstruction: of the images, or of what ``network.target`` makes of them.
+    log_variance : Tensor of shape (n, c, h, w), optional
+        Logarithm of the decoder's variance, for a decoder that has one.
+    latent_mean, latent_log_variance : Tensor of shape (n, latent_size), optional
+        Parameters of the approximate posterior of a variational model.
+    """
+
+    mean: Tensor
+    log_variance: Tensor | None = None
+    latent_mean: Tensor | None = None
+    latent_log_variance: Tensor | None = None
+
+
+class Network(Protocol):
+    """**Protocol:** a ``torch.nn.Module`` that reconstructs pictures and names its loss terms.
+
+    Optional abilities, looked for by name:
+
+    ``stride`` : int
+        Heights and widths are padded, by replication, to a multiple of it (1 if absent), and the
+        reconstruction is cropped back.
+    ``target(images)`` -> Tensor
+        What is reconstructed, if not the images themselves (frozen features, a small copy). The
+        anomaly map is brought to the size of the pictures.
+    ``fit_batches(batches)``
+        A closed-form fit in place of gradient steps, from an iterable of image batches. The shapes
+        of the tensors it keeps must follow from the parameters.
+    ``latent_size`` : int, and ``draw(images, noise)``
+        Reconstructions from given standard-normal rows: ``noise`` is ``(L, latent_size)`` and the
+        result iterates over L reconstructions, each row used for every picture.
+
+    In evaluation mode the latent is its mean and nothing depends on the rest of the batch.
+    """
+
+    def __call__(self, images: Tensor, /) -> Reconstruction:
+        """Reconstruct ``images``, (n, c, h, w) float32."""
+        ...
+
+    def losses(self, target: Tensor, reconstruction: Reconstruction, /) -> Mapping[str, Tensor]:
+        """Return the named, unweighted loss terms, each a scalar.
+
+        The terms of a variational model are sums over pixels or latents, then means over the
+        batch, so that their balance depends neither on the batch size nor on a hidden mean.
+        """
+        ...
+
+
+class Model(Protocol):
+    """**Protocol:** builds a network for pictures of one shape."""
+
+    def __call__(self, image_shape: ImageShape, /, **params: Any) -> Network:
+        """Return a new network; ``params`` are plain values that JSON can hold."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """**Protocol:** turns a target and its reconstruction into an anomaly map.
+
+    The anomaly score is a named reduction of that very map, taken in float64.
+
+    Optional abilities, looked for by name:
+
+    ``reduction`` : {"mean", "sum", "max"}
+        How the map becomes the score; "mean" if absent.
+    ``draws`` : int
+        Ask for that many latent draws. The map is then the mean of the maps of all draws; a network
+        without ``draw`` gives its one deterministic reconstruction instead.
+    ``fit(pairs)``
+        Learn from an iterable of (target, reconstruction) batches of validation pictures.
+    ``state_dict()`` and ``load_state_dict(state)``
+        What ``fit`` learned, as named tensors; saved with the detector.
+    ``describe(network)`` -> dict
+        Which quantities are used and what stands in for what the network does not have.
+    """
+
+    def __call__(self, target: Tensor, reconstruction: Reconstruction, /) -> Tensor:
+        """Return the anomaly map (n, h, w), float32; the higher, the more abnormal."""
+        ...
+
+
+@runtime_checkable
+class Corruptor(Protocol):
+    """**Protocol:** spoils one picture, for test sets and for training denoising models."""
+
+    def __call__(
+        self, image: np.ndarray, rng: np.random.Generator, /
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the corrupted image and a mask of the changed pixels.
+
+        ``image`` is (h, w, c) float32 in [0, 1] and is left as it is; the result has the same
+        shape, type and range, the mask is (h, w) bool. The same generator state gives the same bytes.
+        """
+        ...
+
+
+@runtime_checkable
+class WeightSchedule(Protocol):
+    """**Protocol:** weighs the loss terms, epoch by epoch; a pure function of the history.
+
+    Optional abilities, looked for by name:
+
+    ``needs`` : tuple of str
+        Validation figures that it reads: ``("auroc",)`` asks for labelled validation pictures.
+    ``keeps`` : {"lowest-loss", "last"} or the name of a needed figure
+        Whose epoch's weights are kept; a figure's highest. "lowest-loss" if absent.
+    ``reduces_learning_rate``, ``stops_early`` : bool
+        Whether the plateau rule and early stopping run; True if absent.
+
+    Loss here always means the unweighted sum of the validation terms, with the latent at its mean.
+    """
+
+    def __call__(self, history: History, /) -> Mapping[str, float]:
+        """Return the weight of every term in ``history.terms`` for the next epoch."""
+        ...
+
+
+Pairs = Iterable[tuple["Tensor", Reconstruction]]
+"""Batches of (target, reconstruction), as a scorer's ``fit`` receives them."""

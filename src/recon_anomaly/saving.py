@@ -1,0 +1,219 @@
+"""One ``.safetensors`` file for a fitted detector: tensors, and everything else as JSON in its header.
+
+Nothing in the file is unpickled, imported or evaluated: a plugin is found by its registered name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .detector import BaseDetector
+from .devices import choose_device
+from .errors import PluginError, SavedFileError
+from .estimators import CAE, CVAE, ReconstructionDetector
+from .history import History
+from .images import PixelRange
+from .registry import build, build_network, find
+from .writing import whole_file
+
+__all__ = ["load", "save"]
+
+FORMAT = 1
+_KEY = "recon_anomaly"
+_ESTIMATORS: dict[str, type[BaseDetector]] = {
+    estimator.__name__: estimator for estimator in (ReconstructionDetector, CAE, CVAE)
+}
+
+
+def save(detector: BaseDetector, path: str | os.PathLike[str]) -> None:
+    """Write ``detector`` to ``path``, whole or not at all.
+
+    Raises
+    ------
+    NotFittedError
+        When it was not fitted.
+    SavedFileError
+        When the file cannot be written, or the detector cannot be found again by names: its class,
+        model, scorer, schedule or corruptor is not registered, or a parameter is not plain.
+    """
+    detector._check_fitted()
+    params = detector.get_params(deep=False)
+    if not isinstance(params["random_state"], int | np.integer | None):
+        params["random_state"] = detector.seed_  # a generator's state is not kept, what it gave is
+    params = params | {"checkpoint": None, "verbose": 0}
+    if _ESTIMATORS.get(type(detector).__name__) is not type(detector):
+        raise SavedFileError(
+            f"a {type(detector).__qualname__} cannot be saved; use one of: {', '.join(_ESTIMATORS)}"
+        )
+    for kind, name in detector.names_.items():
+        if name is None and params.get(kind, "") is not None:
+            raise SavedFileError(
+                f"the {kind} {params[kind]!r} is not registered, so it could not be found again; "
+                "offer it by a plugin"
+            )
+        if name is not None and kind in params:
+            params[kind] = name
+    header = {
+        "format": FORMAT,
+        "estimator": type(detector).__name__,
+        "params": params,
+        "model_shape": detector.image_shape_,
+        "pixel_range": detector.pixel_range_._asdict(),
+        "offset": detector.offset_,
+        "threshold_rule": detector.threshold_rule_,
+        "map_scale": detector.map_scale_,
+        "seed": detector.seed_,
+        "names": detector.names_,
+        "plugins": {
+            kind: {"distribution": offer.distribution, "version": offer.version}
+            for kind, name in detector.names_.items()
+            if name is not None
+            for offer in [find(kind, name)]
+        },
+        "history": detector.history_.to_dict(),
+        "versions": {
+            package: version(package)
+            for package in ("recon-anomaly", "torch", "numpy", "scikit-learn")
+        }
+        | {"python": platform.python_version()},
+    }
+    try:
+        text = json.dumps(header, allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise SavedFileError(f"a parameter cannot be saved as JSON: {error}") from error
+    parts = {
+        "network": detector.network_.state_dict(),
+        "scorer": getattr(detector.scorer_, "state_dict", dict)(),
+        "detector": {"validation_scores": torch.from_numpy(detector.validation_scores_)}
+        | ({} if detector.noise_ is None else {"noise": detector.noise_}),
+    }
+    tensors = {
+        f"{part}.{name}": tensor.detach().cpu().contiguous().clone()
+        for part, state in parts.items()
+        for name, tensor in state.items()
+    }
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: text})
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto") -> BaseDetector:
+    """Read a detector that ``save`` wrote; its scores equal the fitted one's bit for bit.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    device : str
+        Where it will score: "auto" or a torch device's name.
+
+    Raises
+    ------
+    SavedFileError
+        When it is not such a file, is damaged, is of a newer format, or needs a plugin that is not
+        installed (the message says which package to install).
+    """
+    chosen = choose_device(device)
+    header, tensors = _read(Path(path))
+    try:
+        if header["format"] != FORMAT:
+            raise SavedFileError(
+                f"{path} has format {header['format']}, this version reads {FORMAT}; it was written by "
+                f"recon-anomaly {header['versions']['recon-anomaly']}"
+            )
+        detector = _ESTIMATORS[header["estimator"]](**_tuples(header["params"]))
+        model = _offered(path, header, "model")
+        _, model_params = detector._model()
+        image_shape = tuple(header["model_shape"])
+        network = build_network(model.load(), image_shape, model_params)
+        network.load_state_dict(tensors["network"])
+        network.eval()
+        _offered(path, header, "scorer")
+        scorer, _ = build("scorer", header["names"]["scorer"], detector.scorer_params)
+        if tensors["scorer"]:
+            scorer.load_state_dict(tensors["scorer"])
+        detector.device = device
+        detector.network_ = network.to(chosen, memory_format=torch.channels_last)
+        detector.scorer_ = scorer
+        detector.names_ = header["names"]
+        noise = tensors["detector"].get("noise")
+        detector.noise_ = None if noise is None else noise.to(chosen)
+        detector.validation_scores_ = tensors["detector"]["validation_scores"].numpy()
+        detector.image_shape_ = image_shape
+        detector.n_features_in_ = int(np.prod(image_shape))
+        detector.pixel_range_ = PixelRange(**header["pixel_range"])
+        detector.offset_ = header["offset"]
+        detector.threshold_rule_ = header["threshold_rule"]
+        detector.map_scale_ = header["map_scale"]
+        detector.seed_ = header["seed"]
+        detector.history_ = History.from_dict(header["history"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if isinstance(error, SavedFileError):
+            raise
+        raise SavedFileError(
+            f"{path} is damaged or was not written by this library: {error!r}"
+        ) from error
+    return detector
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, torch.Tensor]]]:
+    """Return the JSON header and the tensors, by part and name."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            tensors: dict[str, dict[str, torch.Tensor]] = {
+                "network": {},
+                "scorer": {},
+                "detector": {},
+            }
+            for key in file.keys():  # noqa: SIM118 -- the handle is no mapping
+                part, _, name = key.partition(".")
+                tensors.setdefault(part, {})[name] = file.get_tensor(key)
+    except (OSError, SafetensorError) as error:
+        raise SavedFileError(f"cannot read {path}: {error}") from error
+    if text is None:
+        raise SavedFileError(f"{path} is a safetensors file, but no saved detector")
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SavedFileError(f"{path} is damaged: its header is no JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise SavedFileError(f"{path} is damaged: its header is no JSON object")
+    return header, tensors
+
+
+def _offered(path: str | os.PathLike[str], header: dict[str, Any], kind: str) -> Any:
+    try:
+        return find(kind, header["names"][kind])
+    except PluginError as error:
+        package = header["plugins"][kind]
+        raise SavedFileError(
+            f"{path} needs the {kind} {header['names'][kind]!r}; install the package "
+            f"{package['distribution'] or 'that offers it'} {package['version']}".rstrip()
+        ) from error
+
+
+def _tuples(value: Any) -> Any:
+    """Turn JSON's lists back to the tuples that parameters are."""
+    if isinstance(value, list):
+        return tuple(map(_tuples, value))
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{value!r} is a {type(value).__name__}")

@@ -1,0 +1,1 @@
+"""The built-in schedules, a file each; siblings never import each other."""

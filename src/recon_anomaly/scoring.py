@@ -1,0 +1,165 @@
+"""From pictures through a network and a scorer to maps and scores: the laws that hold for every model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .blocks import pad_to_stride
+from .errors import InputError
+from .protocols import Network, Reconstruction, Scorer
+
+__all__ = [
+    "anomaly_maps",
+    "exact",
+    "fit_scorer",
+    "make_noise",
+    "reconstruct",
+    "reduce_map",
+    "score_batches",
+    "scored_pairs",
+    "target_of",
+]
+
+_REDUCTIONS = {
+    "max": lambda maps: maps.flatten(1).amax(1),
+    "mean": lambda maps: maps.flatten(1).mean(1),
+    "sum": lambda maps: maps.flatten(1).sum(1),
+}
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Compute in float32, without autocast, TF32 or gradients."""
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled,
+            benchmark=False,
+            deterministic=True,
+            allow_tf32=False,
+        ),
+    ):
+        yield
+
+
+def target_of(network: Network, images: Tensor) -> Tensor:
+    """Return what ``network`` reconstructs of ``images``: its ``target``, or the images themselves."""
+    if hasattr(network, "target"):
+        target: Tensor = network.target(pad_to_stride(images, _stride(network)))
+        return target
+    return images
+
+
+def reconstruct(network: Network, images: Tensor) -> Reconstruction:
+    """Reconstruct pictures of any size: padded to the network's stride, and cropped back."""
+    padded = pad_to_stride(images, _stride(network))
+    return _cropped(network(padded), network, images)
+
+
+def scored_pairs(
+    network: Network, images: Tensor, noise: Tensor | None
+) -> Iterator[tuple[Tensor, Reconstruction]]:
+    """Give (target, reconstruction), once for each latent draw that the scorer asks for.
+
+    Where the network cannot draw there is one pair, its deterministic reconstruction.
+    """
+    target = target_of(network, images)
+    if noise is None:
+        yield target, reconstruct(network, images)
+        return
+    drawing: Any = network
+    for reconstruction in drawing.draw(pad_to_stride(images, _stride(network)), noise):
+        yield target, _cropped(reconstruction, network, images)
+
+
+def anomaly_maps(
+    network: Network, scorer: Scorer, images: Tensor, noise: Tensor | None = None
+) -> Tensor:
+    """Return the anomaly maps (n, h, w), float32, at the size of the pictures.
+
+    The map of a scorer that asks for draws is the mean of the maps of all draws. A map of another
+    size, as of features or of a small copy, is brought to the pictures' size bilinearly.
+    """
+    maps: Tensor | None = None
+    count = 0
+    for target, reconstruction in scored_pairs(network, images, noise):
+        drawn = scorer(target, reconstruction)
+        maps = drawn if maps is None else maps + drawn
+        count += 1
+    assert maps is not None
+    maps = maps / count
+    if hasattr(network, "target") and maps.shape[-2:] != images.shape[-2:]:
+        size = pad_to_stride(images, _stride(network)).shape[-2:]
+        maps = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        maps = maps[:, : images.shape[-2], : images.shape[-1]]
+    if maps.shape != (len(images), *images.shape[-2:]):
+        raise InputError(
+            f"the scorer gave a map of shape {tuple(maps.shape)} for images of shape "
+            f"{tuple(images.shape)}; it must be (n, h, w)"
+        )
+    return maps
+
+
+def reduce_map(scorer: Scorer, maps: Tensor) -> Tensor:
+    """Return the anomaly scores (n,): the scorer's named reduction of its maps, in float64."""
+    name = getattr(scorer, "reduction", "mean")
+    if name not in _REDUCTIONS:
+        known = ", ".join(sorted(_REDUCTIONS))
+        raise InputError(f"the scorer's reduction {name!r} is unknown; it may be: {known}")
+    # On the CPU: float64 is missing on some devices, and the order of a sum is then always the same.
+    return _REDUCTIONS[name](maps.cpu().double())
+
+
+def make_noise(network: Any, scorer: Any, seed: int, device: torch.device) -> Tensor | None:
+    """Return (L, latent_size) standard-normal rows, where they are asked for and can be used.
+
+    The seed alone decides them, and every picture is drawn with the same ones.
+    """
+    draws = getattr(scorer, "draws", 0)
+    if not draws or not hasattr(network, "draw"):
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((draws, network.latent_size), generator=generator).to(device)
+
+
+def score_batches(
+    network: Network, scorer: Scorer, batches: Iterable[Tensor], noise: Tensor | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give, batch by batch, anomaly scores (n,) float64 and their maps (n, h, w) float32."""
+    for images in batches:
+        with exact():  # entered for each batch: whoever iterates must not find itself inside
+            maps = anomaly_maps(network, scorer, images, noise)
+            scores = reduce_map(scorer, maps)
+        yield scores.numpy(), maps.float().cpu().numpy()
+
+
+def fit_scorer(
+    scorer: Any, network: Network, batches: Iterable[Tensor], noise: Tensor | None
+) -> None:
+    """Let a scorer that can learn see the validation pictures' pairs, draws and all."""
+    if hasattr(scorer, "fit"):
+        with exact():
+            scorer.fit(pair for images in batches for pair in scored_pairs(network, images, noise))
+
+
+def _stride(network: Network) -> int:
+    return int(getattr(network, "stride", 1))
+
+
+def _cropped(reconstruction: Reconstruction, network: Network, images: Tensor) -> Reconstruction:
+    """Crop a reconstruction of padded pictures to the pictures; one of features stays whole."""
+    if hasattr(network, "target"):
+        return reconstruction
+    height, width = images.shape[-2:]
+    mean, log_variance = reconstruction.mean, reconstruction.log_variance
+    return reconstruction._replace(
+        mean=mean[..., :height, :width],
+        log_variance=None if log_variance is None else log_variance[..., :height, :width],
+    )

@@ -1,0 +1,174 @@
+"""Conformance checks for plugin authors: plain functions, each a law in one sentence.
+
+``check_model("my-model")`` and its three siblings raise AssertionError with the law that does not
+hold. The built-ins pass the same checks.
+
+Examples
+--------
+>>> check_model("cae")
+>>> check_scorer("max1p")
+>>> check_corruptor("gaussian")
+>>> check_schedule("constant")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from .history import EpochRecord, History
+from .randomness import seeded
+from .registry import build, build_network, resolve
+from .scoring import (
+    anomaly_maps,
+    exact,
+    fit_scorer,
+    make_noise,
+    reconstruct,
+    reduce_map,
+    target_of,
+)
+
+__all__ = ["check_corruptor", "check_model", "check_schedule", "check_scorer"]
+
+_SHAPES = ((16, 16, 1), (13, 9, 3), (1, 1, 1))
+_CPU = torch.device("cpu")
+
+
+def check_model(model: Any, model_params: Mapping[str, Any] | None = None) -> None:
+    """Check the Model contract on pictures of several shapes, odd ones and single pixels among them.
+
+    Parameters
+    ----------
+    model : str or callable
+        A registered name or the object.
+    model_params : mapping, optional
+        Its parameters.
+    """
+    builder, _ = resolve("model", model)
+    for shape in _SHAPES:
+        with seeded(_CPU, 0):
+            network = build_network(builder, shape, dict(model_params or {}))
+        images = _images(6, shape)
+        _fit(network, images)
+        with exact():
+            target, whole = target_of(network, images), reconstruct(network, images)
+            again = reconstruct(network, images)
+            alone = torch.cat([reconstruct(network, image[None]).mean for image in images])
+            terms = network.losses(target, whole)
+        _law(whole.mean.shape == target.shape, "the reconstruction has the shape of the target")
+        _law(whole.mean.isfinite().all(), "the reconstruction is finite")
+        _law(torch.equal(whole.mean, again.mean), "scoring twice gives the same bits")
+        _law(
+            torch.allclose(whole.mean, alone, rtol=1e-5, atol=1e-6),
+            "a picture's reconstruction does not depend on its batch",
+        )
+        _law(len(terms) > 0, "there is at least one loss term")
+        for name, term in terms.items():
+            _law(term.ndim == 0 and bool(term.isfinite()), f"the term {name!r} is a finite scalar")
+        if hasattr(network, "draw"):
+            noise = torch.randn(3, network.latent_size, generator=torch.Generator().manual_seed(0))
+            with exact():
+                draws = [anomaly_maps(network, _absolute, images, row[None]) for row in noise]
+            _law(
+                all(draw.shape == draws[0].shape for draw in draws),
+                "each draw is a reconstruction of all pictures",
+            )
+
+
+def check_scorer(scorer: Any, scorer_params: Mapping[str, Any] | None = None) -> None:
+    """Check the Scorer contract: map and score of an autoencoder and of a variational one."""
+    for model in ("builtin:cae", "builtin:cvae"):
+        builder, _ = resolve("model", model)
+        built, _ = build("scorer", scorer, scorer_params)
+        with seeded(_CPU, 0):
+            network = builder((16, 12, 1)).eval()
+        images = _images(6, (16, 12, 1))
+        noise = make_noise(network, built, 0, _CPU)
+        fit_scorer(built, network, [images], noise)
+        with exact():
+            maps = anomaly_maps(network, built, images, noise)
+            again = anomaly_maps(network, built, images, noise)
+            alone = torch.cat(
+                [anomaly_maps(network, built, image[None], noise) for image in images]
+            )
+        scores = reduce_map(built, maps)
+        _law(maps.shape == (6, 16, 12), "the map is (n, h, w)")
+        _law(maps.dtype == torch.float32, "the map is float32")
+        _law(maps.isfinite().all(), "the map is finite")
+        _law(scores.dtype == torch.float64, "the score is float64")
+        _law(torch.equal(maps, again), "scoring twice gives the same bits")
+        _law(
+            torch.allclose(scores, reduce_map(built, alone), rtol=1e-5, atol=1e-6),
+            "a picture's score does not depend on its batch",
+        )
+
+
+def check_corruptor(corruptor: Any, corruptor_params: Mapping[str, Any] | None = None) -> None:
+    """Check the Corruptor contract on gray and coloured pictures, down to a single pixel."""
+    built, _ = build("corruptor", corruptor, corruptor_params)
+    for shape in ((24, 17, 3), *_SHAPES):
+        image = np.random.default_rng(1).random(shape, dtype=np.float32)
+        before = image.copy()
+        corrupted, mask = built(image, np.random.default_rng(2))
+        again, _ = built(image, np.random.default_rng(2))
+        _law(np.array_equal(image, before), "the picture that was given is left as it is")
+        _law(corrupted.shape == shape, "the corrupted picture has the same shape")
+        _law(corrupted.dtype == np.float32, "the corrupted picture is float32")
+        _law(corrupted.min() >= 0 and corrupted.max() <= 1, "it stays in [0, 1]")
+        _law(corrupted.tobytes() == again.tobytes(), "the same seed gives the same bytes")
+        _law(mask.shape == shape[:2] and mask.dtype == bool, "the mask is (h, w) bool")
+        _law(np.array_equal(mask, (corrupted != image).any(-1)), "the mask marks what changed")
+
+
+def check_schedule(schedule: Any, schedule_params: Mapping[str, Any] | None = None) -> None:
+    """Check the WeightSchedule contract on histories of 0 to 20 epochs with two terms."""
+    built, _ = build("schedule", schedule, schedule_params)
+    needed = getattr(built, "needs", ())
+    history = History(("reconstruction", "kl"), 20)
+    for epoch in range(1, 22):
+        before = history.to_dict()
+        weights = dict(built(history))
+        _law(set(weights) == set(history.terms), "each term has a weight")
+        _law(
+            all(np.isfinite(weight) and weight >= 0 for weight in weights.values()),
+            "weights are finite and not negative",
+        )
+        _law(dict(built(history)) == weights, "the same history gives the same weights")
+        _law(history.to_dict() == before, "the history is left as it is")
+        terms = {"reconstruction": 10 / epoch, "kl": 1 + 0.1 * (epoch % 3)}
+        figures = {name: 0.5 + 0.02 * (epoch % 5) for name in needed}
+        history.records.append(EpochRecord(epoch, terms, terms, weights, 0.001, figures))
+
+
+def _fit(network: Any, images: torch.Tensor) -> None:
+    if hasattr(network, "fit_batches"):
+        with torch.no_grad():
+            network.fit_batches([images])
+    network.eval()
+
+
+def _images(count: int, shape: tuple[int, int, int]) -> torch.Tensor:
+    height, width, channels = shape
+    return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(3))
+
+
+def _absolute(target: torch.Tensor, reconstruction: Any) -> torch.Tensor:
+    difference: torch.Tensor = (target - reconstruction.mean).abs().mean(1)
+    return difference
+
+
+def _law(holds: Any, law: str) -> None:
+    if not holds:
+        raise AssertionError(law)
+
+
+CHECKS: dict[str, Callable[..., None]] = {
+    "corruptor": check_corruptor,
+    "model": check_model,
+    "schedule": check_schedule,
+    "scorer": check_scorer,
+}

@@ -1,0 +1,123 @@
+"""Rules that turn anomaly scores into a threshold; a score above it means "anomalous".
+
+Scores here are anomaly scores: the higher, the more abnormal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from .errors import InputError
+
+__all__ = ["RULES", "best_f1", "find_threshold", "quantile", "sensitivity", "value", "youden"]
+
+
+def quantile(scores: np.ndarray, *, false_alarm: float = 0.05) -> float:
+    """Return the threshold that a share ``false_alarm`` of good pictures exceeds.
+
+    Examples
+    --------
+    >>> quantile(np.arange(101.0), false_alarm=0.05)
+    95.0
+    """
+    if not 0 <= false_alarm <= 1:
+        raise InputError(f"false_alarm={false_alarm}: a share from 0 to 1 is wanted")
+    return float(np.quantile(scores, 1 - false_alarm))
+
+
+def youden(scores: np.ndarray, anomalous: np.ndarray) -> float:
+    """Return the threshold with the largest sensitivity + specificity - 1 (Nakata et al., Eq. 8).
+
+    Examples
+    --------
+    >>> youden(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 0, 1, 1]))
+    2.5
+    """
+    false_positive_rate, sensitivities, cuts = roc_curve(anomalous, scores, drop_intermediate=False)
+    return _below(cuts[np.argmax(sensitivities - false_positive_rate)], scores)
+
+
+def best_f1(scores: np.ndarray, anomalous: np.ndarray) -> float:
+    """Return the threshold with the largest F1 of the anomalous class.
+
+    Examples
+    --------
+    >>> best_f1(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 1, 0, 1]))
+    1.5
+    """
+    precision, recall, cuts = precision_recall_curve(anomalous, scores)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
+    return _below(cuts[np.argmax(f1[:-1])], scores)
+
+
+def sensitivity(scores: np.ndarray, anomalous: np.ndarray) -> float:
+    """Return the highest threshold that every anomalous picture exceeds: sensitivity 100 %.
+
+    Examples
+    --------
+    >>> sensitivity(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 1, 0, 1]))
+    1.5
+    """
+    return _below(scores[np.asarray(anomalous, bool)].min(), scores)
+
+
+def value(scores: np.ndarray, *, threshold: float) -> float:
+    """Return ``threshold`` itself, in the scorer's own unit."""
+    if not np.isfinite(threshold):
+        raise InputError(f"threshold={threshold}: a finite number is wanted")
+    return float(threshold)
+
+
+RULES: dict[str, Callable[..., float]] = {
+    "best-f1": best_f1,
+    "quantile": quantile,
+    "sensitivity": sensitivity,
+    "value": value,
+    "youden": youden,
+}
+NEED_LABELS = frozenset({"best-f1", "sensitivity", "youden"})
+
+
+def find_threshold(
+    rule: str, scores: np.ndarray, anomalous: np.ndarray | None = None, **params: float
+) -> float:
+    """Apply the rule of that name; rules for good pictures look at the good ones alone.
+
+    Parameters
+    ----------
+    rule : str
+        One of ``RULES``.
+    scores : ndarray of shape (n,)
+        Anomaly scores.
+    anomalous : ndarray of shape (n,), optional
+        True or 1 where the picture is anomalous; without it all count as good.
+    **params : float
+        The rule's own: ``false_alarm`` of quantile, ``threshold`` of value.
+
+    Raises
+    ------
+    InputError
+        For an unknown rule or parameter, or a rule that needs both classes and got one.
+    """
+    if rule not in RULES:
+        raise InputError(f"rule={rule!r} is unknown; say one of: {', '.join(sorted(RULES))}")
+    labels = np.zeros(len(scores), bool) if anomalous is None else np.asarray(anomalous, bool)
+    try:
+        if rule not in NEED_LABELS:
+            return RULES[rule](scores[~labels], **params)
+        if labels.all() or not labels.any():
+            raise InputError(f"rule {rule!r} needs labels of both classes; give y with +1 and -1")
+        return RULES[rule](scores, labels, **params)
+    except TypeError as error:
+        raise InputError(f"rule {rule!r} does not take {sorted(params)}: {error}") from error
+
+
+def _below(cut: float, scores: np.ndarray) -> float:
+    """Return the middle between ``cut`` and the next lower score, so that ``cut`` itself exceeds it."""
+    if np.isinf(cut):  # roc_curve's first cut, at which nothing is anomalous
+        return float(scores.max())
+    lower = scores[scores < cut]
+    return float((cut + lower.max()) / 2) if len(lower) else float(np.nextafter(cut, -np.inf))

@@ -1,0 +1,228 @@
+"""One readable loop: gradient steps, validation, learning rate, early stopping, best weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .batches import Batches
+from .errors import InputError, TrainingError
+from .history import EpochRecord, History
+from .protocols import Corruptor, Network, Reconstruction, WeightSchedule
+from .randomness import seeded
+from .scoring import exact, reconstruct, target_of
+
+__all__ = ["Plan", "RunState", "Tick", "evaluate", "train"]
+
+PLATEAU_EPOCHS = 2
+STOPPING_EPOCHS = 7
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One batch is done: ``batch`` of ``batches`` in ``epoch`` of ``epochs``, all counted from 1."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training is asked to do; see the detector's parameters of the same names."""
+
+    schedule: WeightSchedule
+    epochs: int
+    learning_rate: float
+    seed: int
+    corruptor: Corruptor | None = None
+
+
+class RunState:
+    """Everything that a training has at an epoch's end; saved whole, it goes on as if undisturbed.
+
+    Random numbers are no part of it: they derive from the seed, the epoch and the step.
+    """
+
+    def __init__(self, network: Any, plan: Plan, terms: tuple[str, ...], device: torch.device):
+        self.network = network
+        self.history = History(terms, plan.epochs)
+        self.optimizer = torch.optim.Adam(
+            network.parameters(), lr=plan.learning_rate, fused=device.type in ("cpu", "cuda")
+        )
+        # torch reduces after more than `patience` epochs without improvement, hence the one less.
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimizer, factor=0.1, patience=PLATEAU_EPOCHS - 1, threshold=0.0
+        )
+        self.best_loss = math.inf
+        self.stale_epochs = 0
+        self.kept_figure = -math.inf
+        self.kept_weights: dict[str, Tensor] = {}
+        self.finished = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values alone, so that it can be loaded without trusting it."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "plateau": self.plateau.state_dict(),
+            "history": self.history.to_dict(),
+            "best_loss": self.best_loss,
+            "stale_epochs": self.stale_epochs,
+            "kept_figure": self.kept_figure,
+            "kept_weights": self.kept_weights,
+            "finished": self.finished,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.plateau.load_state_dict(state["plateau"])
+        self.history = History.from_dict(state["history"])
+        for name in ("best_loss", "stale_epochs", "kept_figure", "kept_weights", "finished"):
+            setattr(self, name, state[name])
+
+
+def train(
+    state: RunState,
+    training: Batches,
+    validation: Batches,
+    plan: Plan,
+    measure: Callable[[], Mapping[str, float]] = dict,
+) -> Iterator[Tick | EpochRecord]:
+    """Train ``state.network`` to the plan's end, giving a tick a batch and a record an epoch.
+
+    When an epoch's record is given, ``state`` is whole and may be saved. The network ends with the
+    weights of the epoch that the schedule keeps, in evaluation mode.
+
+    Parameters
+    ----------
+    state : RunState
+        A fresh one, or one that was loaded.
+    training, validation : Batches
+        Good pictures.
+    plan : Plan
+        Epochs, schedule, seed and the rest.
+    measure : callable
+        Returns the validation figures of the network as it is, such as ``auroc``.
+
+    Raises
+    ------
+    TrainingError
+        When a loss term becomes NaN or infinite.
+    InputError
+        When the schedule's weights do not fit the model's terms.
+    """
+    network, history, device = state.network, state.history, training.device
+    while not state.finished:
+        epoch, started = len(history) + 1, time.perf_counter()
+        weights = _checked(plan.schedule(history), history.terms)
+        rate = float(state.optimizer.param_groups[0]["lr"])
+        sums: dict[str, Tensor] = {}
+
+        network.train()
+        for step, (images, clean) in enumerate(training.shuffled(plan.seed, epoch, plan.corruptor)):
+            with seeded(device, plan.seed, epoch, step):
+                terms = _terms(network, images, clean)
+                loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+                state.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                state.optimizer.step()
+            _add(sums, terms, len(images))  # on the device: reading a value would wait for it
+            yield Tick(epoch, plan.epochs, step + 1, len(training))
+
+        record = EpochRecord(
+            epoch=epoch,
+            training=_means(sums, len(training.pictures), epoch, "training"),
+            validation=evaluate(network, validation, epoch),
+            weights=weights,
+            learning_rate=rate,
+            figures=dict(measure()),
+            seconds=time.perf_counter() - started,
+        )
+        history.records.append(record)
+        _keep(state, record, plan.schedule)
+        if getattr(plan.schedule, "reduces_learning_rate", True):
+            state.plateau.step(record.loss)
+        stops = getattr(plan.schedule, "stops_early", True)
+        state.finished = epoch >= plan.epochs or (stops and state.stale_epochs >= STOPPING_EPOCHS)
+        yield record
+    network.load_state_dict(state.kept_weights)
+    network.eval()
+
+
+def evaluate(network: Any, batches: Batches, epoch: int = 0) -> dict[str, float]:
+    """Return the unweighted loss terms over all pictures, in evaluation mode and float32."""
+    sums: dict[str, Tensor] = {}
+    network.eval()
+    with exact():
+        for images in batches:
+            terms = network.losses(target_of(network, images), reconstruct(network, images))
+            _add(sums, terms, len(images))
+    return _means(sums, len(batches.pictures), epoch, "validation")
+
+
+def _terms(network: Network, images: Tensor, clean: Tensor) -> Mapping[str, Tensor]:
+    """Return the loss terms of one training batch; only the network itself runs in bfloat16, on CUDA."""
+    with torch.autocast("cuda", torch.bfloat16, enabled=images.device.type == "cuda"):
+        reconstruction = reconstruct(network, images)
+    exact_parts = (part if part is None else part.float() for part in reconstruction)
+    return network.losses(target_of(network, clean), Reconstruction(*exact_parts))
+
+
+def _add(sums: dict[str, Tensor], terms: Mapping[str, Tensor], count: int) -> None:
+    for name, term in terms.items():
+        sums[name] = sums.get(name, 0) + term.detach() * count
+
+
+def _means(sums: dict[str, Tensor], count: int, epoch: int, part: str) -> dict[str, float]:
+    means = {name: float(total) / count for name, total in sums.items()}
+    for name, mean in means.items():
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"the {part} loss term {name!r} became {mean} in epoch {epoch}; try a lower "
+                "learning_rate, and look for constant or extreme pictures"
+            )
+    return means
+
+
+def _checked(weights: Mapping[str, float], terms: tuple[str, ...]) -> dict[str, float]:
+    if set(weights) != set(terms) or not all(0 <= weight < math.inf for weight in weights.values()):
+        raise InputError(
+            f"the schedule gave the weights {dict(weights)}; wanted is a finite one >= 0 for each of: "
+            f"{', '.join(terms)}"
+        )
+    return {name: float(weights[name]) for name in terms}
+
+
+def _keep(state: RunState, record: EpochRecord, schedule: WeightSchedule) -> None:
+    """Note whether the loss improved, and keep this epoch's weights if the schedule wants them."""
+    if record.loss < state.best_loss:
+        state.best_loss, state.stale_epochs = record.loss, 0
+    else:
+        state.stale_epochs += 1
+    keeps = getattr(schedule, "keeps", "lowest-loss")
+    if keeps == "lowest-loss":
+        figure = -record.loss
+    elif keeps == "last":
+        figure = float(record.epoch)
+    elif keeps in record.figures:
+        figure = record.figures[keeps]
+    else:
+        raise InputError(
+            f"the schedule keeps the epoch of {keeps!r}, which is not measured; known are "
+            f"{', '.join(['lowest-loss', 'last', *record.figures])}"
+        )
+    if figure > state.kept_figure:
+        state.kept_figure, state.history.kept_epoch = figure, record.epoch
+        state.kept_weights = {
+            name: tensor.detach().clone() for name, tensor in state.network.state_dict().items()
+        }

@@ -1,0 +1,86 @@
+"""Files are whole or absent: written to a temporary name, synced, then renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import SavedFileError
+
+__all__ = ["check_writable", "whole_file"]
+
+
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """Return ``path`` if a file can be made there, so that it is known before hours of training.
+
+    Raises
+    ------
+    SavedFileError
+        When the folder is missing or not writable, or the path is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise SavedFileError(f"cannot write {path}: it is a folder; name a file in it")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".recon-anomaly-"):
+            pass
+    except OSError as error:
+        raise SavedFileError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path to write; when the block ends well, it replaces ``path`` in one step.
+
+    When the block or the disk fails, what was at ``path`` stays as it was.
+
+    Raises
+    ------
+    SavedFileError
+        When the file cannot be written; it names the path and the cause.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_file(Path(folder) / "a.txt") as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     (Path(folder) / "a.txt").read_text()
+    'whole'
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _sync(temporary)
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's own mode is for secrets
+        temporary.replace(path)
+        temporary = None
+        if os.name == "posix":  # the rename itself is durable only when the folder is synced
+            _sync(path.parent)
+    except OSError as error:
+        raise SavedFileError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,70 @@
+"""Fixtures: small seeded pictures, the real ones where they are, and the third-party plugin."""
+
+import os
+
+os.environ["SCIPY_ARRAY_API"] = "1"  # before scikit-learn: it skips two of its checks otherwise
+os.environ["RECON_ANOMALY_PLUGINS"] = ""  # a stray plugin must not change a test; acme is asked for
+
+import subprocess
+import sys
+from importlib import invalidate_caches
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recon_anomaly.registry import plugin_manager
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def good():
+    """40 gray pictures of 16 x 16, uint8: a bright square on a dark ground, with noise."""
+    return _squares(40, seed=0)
+
+
+@pytest.fixture
+def bad():
+    """8 pictures like the good ones, with a corner that is much too bright."""
+    pictures = _squares(8, seed=1)
+    pictures[:, :5, :5] = 250
+    return pictures
+
+
+def _squares(count, seed):
+    rng = np.random.default_rng(seed)
+    pictures = rng.integers(20, 40, (count, 16, 16, 1))
+    for picture, level in zip(pictures, rng.integers(120, 160, count), strict=True):
+        picture[4:12, 4:12] += level
+    return pictures.astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real pictures."""
+    place = os.environ.get("RECON_ANOMALY_DATA")
+    if not place:
+        pytest.skip("RECON_ANOMALY_DATA does not name a folder of real pictures")
+    return Path(place)
+
+
+@pytest.fixture(scope="session")
+def acme_site(tmp_path_factory):
+    """The third-party package under tests/plugins/acme, really installed, in a folder of its own."""
+    site = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    command += ["--no-build-isolation", "--target", str(site), str(HERE / "plugins" / "acme")]
+    subprocess.run(command, check=True)
+    return site
+
+
+@pytest.fixture
+def acme(acme_site, monkeypatch):
+    """The third-party plugin, found as any installed one is."""
+    monkeypatch.syspath_prepend(str(acme_site))
+    monkeypatch.setenv("RECON_ANOMALY_PLUGINS", "acme")
+    invalidate_caches()
+    plugin_manager.cache_clear()
+    yield acme_site
+    plugin_manager.cache_clear()

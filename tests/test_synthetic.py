@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+
+from recon_anomaly.castings import make_part as _make_part
+from recon_anomaly.errors import InputError
+from recon_anomaly.synthetic import (
+    DEFECT_KINDS,
+    SyntheticParts,
+    _generator,
+
+    make_parts,
+)
+
+
+@pytest.fixture(scope="module")
+def parts() -> SyntheticParts:
+    return make_parts(24, 8, 4, 2, image_size=32)
+
+
+def test_shapes_types_and_counts(parts):
+    """Every array has the documented shape and type, and every kind its number."""
+    assert parts.train.shape == (24, 32, 32, 1)
+    assert parts.test.shape == (28, 32, 32, 1)
+    assert parts.masks.shape == (28, 32, 32)
+    assert parts.validation_defects.shape == (10, 32, 32, 1)
+    assert parts.train.dtype == parts.test.dtype == parts.validation_defects.dtype == np.uint8
+    assert parts.masks.dtype == np.bool_
+    assert parts.labels.dtype == np.int64
+    assert Counter(parts.kinds) == {"good": 8} | dict.fromkeys(DEFECT_KINDS, 4)
+    assert Counter(parts.validation_defect_kinds) == dict.fromkeys(DEFECT_KINDS, 2)
+    assert parts.labels.tolist() == [int(kind != "good") for kind in parts.kinds]
+
+
+def test_masks_are_empty_just_for_good_parts(parts):
+    """A defective part always has marked pixels and a good part never."""
+    np.testing.assert_array_equal(parts.masks.any(axis=(1, 2)), parts.labels == 1)
+
+
+def test_same_seed_same_bytes(parts):
+    """A second call gives the same data set; another seed gives another one."""
+    again = make_parts(24, 8, 4, 2, image_size=32)
+    for field in fields(SyntheticParts):
+        np.testing.assert_array_equal(getattr(parts, field.name), getattr(again, field.name))
+    assert not np.array_equal(parts.train, make_parts(24, 0, 0, 0, image_size=32, seed=1).train)
+
+
+def test_a_picture_does_not_depend_on_how_many_others_there_are(parts):
+    """The k-th picture of a kind is the same in a smaller data set."""
+    few = make_parts(5, 3, 2, 1, image_size=32)
+    np.testing.assert_array_equal(few.train, parts.train[:5])
+    np.testing.assert_array_equal(few.test[:3], parts.test[:3])
+    for kind in DEFECT_KINDS:
+        here, there = few.kinds.index(kind), parts.kinds.index(kind)
+        np.testing.assert_array_equal(few.test[here : here + 2], parts.test[there : there + 2])
+        np.testing.assert_array_equal(few.masks[here : here + 2], parts.masks[there : there + 2])
+
+
+def test_no_picture_comes_twice(parts):
+    """Training, test and validation pictures are all different, and clearly so."""
+    everything = np.concatenate([parts.train, parts.test, parts.validation_defects])
+    rows = everything.reshape(len(everything), -1).astype(np.float64)
+    distance = np.abs(rows[:, None] - rows[None]).mean(axis=2)
+    np.fill_diagonal(distance, np.inf)
+    assert distance.min() > 1
+
+
+@pytest.mark.parametrize("kind", DEFECT_KINDS)
+@pytest.mark.parametrize("sides", [(16, 16), (64, 64), (33, 50)])
+def test_a_defective_part_is_its_sound_twin_outside_the_defect(kind, sides):
+    """Changed pixels differ by at least 6 gray levels, and are few; all others are equal."""
+    for number in range(20):
+        good, picture = _make_part(sides, kind, _generator(0, 1, kind, number))
+        changed = picture != good
+        assert 0 < changed.mean() < 0.25
+        assert np.abs(picture.astype(int) - good)[changed].min() >= 6
+
+
+def test_the_mask_is_where_the_twins_differ(parts):
+    """The masks of the data set are those of the twins it was drawn from."""
+    for place, kind in enumerate(parts.kinds):
+        number = place - parts.kinds.index(kind)
+        good, picture = _make_part((32, 32), kind, _generator(42, 1, kind, number))
+        np.testing.assert_array_equal(parts.test[place, :, :, 0], picture)
+        np.testing.assert_array_equal(parts.masks[place], picture != good)
+
+
+def test_burrs_stick_out_and_short_fills_do_not():
+    """A burr brightens the ground beyond the rim; no other kind touches it."""
+    y, x = np.mgrid[:64, :64] - 31.5
+    ground = np.hypot(x, y) > 0.93 * 32
+    for number in range(10):
+        for kind in DEFECT_KINDS:
+            good, picture = _make_part((64, 64), kind, _generator(0, 1, kind, number))
+            if kind != "burr":
+                assert not (picture != good)[ground].any()
+    good, picture = zip(
+        *(_make_part((64, 64), "burr", _generator(0, 1, "burr", k)) for k in range(10)), strict=True
+    )
+    rise = np.subtract(picture, good, dtype=int)[:, np.hypot(x, y) > 0.88 * 32]
+    assert (rise.max(axis=1) > 20).all()
+
+
+def test_parts_are_brighter_than_their_ground(parts):
+    """The metal lies in the middle of the picture, brighter than the corners, nothing saturated."""
+    pictures = parts.train[..., 0].astype(float)
+    assert (
+        pictures[:, 12:20, 6:12].mean(axis=(1, 2)) > pictures[:, :3, :3].mean(axis=(1, 2)) + 40
+    ).all()
+    assert (parts.train == 255).mean() < 0.01
+
+
+def test_sizes_may_differ_and_counts_may_be_zero():
+    """Oblong pictures and empty parts of the data set are drawn without complaint."""
+    parts = make_parts(2, 0, 1, 0, image_size=(20, 37), seed=7)
+    assert parts.test.shape == (5, 20, 37, 1)
+    assert parts.validation_defects.shape == (0, 20, 37, 1)
+    assert parts.validation_defect_kinds == ()
+    assert make_parts(0, 0, 0, 0, image_size=16).train.shape == (0, 16, 16, 1)
+
+
+def test_neither_trivial_nor_impossible():
+    """PCA reconstruction tells defective from good parts well, but not perfectly."""
+    parts = make_parts()
+    train, test = (x.reshape(len(x), -1) / 255 for x in (parts.train, parts.test))
+    pca = PCA(64, svd_solver="randomized", random_state=0).fit(train)
+    residual = ((test - pca.inverse_transform(pca.transform(test))) ** 2).mean(axis=1)
+    assert 0.75 < roc_auc_score(parts.labels, residual) < 0.95
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"n_train": -1}, "n_train"),
+        ({"n_test_good": 1.5}, "n_test_good"),
+        ({"n_defects_per_kind": True}, "n_defects_per_kind"),
+        ({"n_validation_defects_per_kind": -1}, "n_validation_defects_per_kind"),
+        ({"seed": -1}, "seed"),
+        ({"seed": None}, "seed"),
+        ({"image_size": 15}, "image_size"),
+        ({"image_size": (64, 8)}, "image_size"),
+        ({"image_size": (64, 64, 1)}, "image_size"),
+        ({"image_size": 32.0}, "image_size"),
+    ],
+)
+def test_bad_parameters_are_refused(params, named):
+    """A count, size or seed that cannot be used raises an error that names it."""
+    with pytest.raises(InputError, match=named):
+        make_parts(**params)
