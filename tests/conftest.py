@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from recon_anomaly.registry import plugin_manager
 
@@ -38,6 +39,34 @@ def _squares(count, seed):
     for picture, level in zip(pictures, rng.integers(120, 160, count), strict=True):
         picture[4:12, 4:12] += level
     return pictures.astype(np.uint8)
+
+
+@pytest.fixture
+def gray():
+    """Make noise (h, w), uint8, of a seed and a size."""
+
+    def make(seed=0, size=(6, 8)):
+        return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def colour(gray):
+    """Make noise (h, w, 3), uint8, of a seed and a size."""
+    return lambda seed=0, size=(6, 8): gray(seed, (*size, 3))
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Save an array or a Pillow image in the test's folder, under a name, with Pillow's options."""
+
+    def write(name, pixels, **options):
+        image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+        image.save(tmp_path / name, **options)
+        return tmp_path / name
+
+    return write
 
 
 @pytest.fixture(scope="session")

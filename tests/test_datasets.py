@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -243,11 +242,3 @@ def test_real_magnetic_tiles(real_data):
     del kinds["good"]
     assert kinds == {"blowhole": 115, "break": 85, "crack": 57, "fray": 32, "uneven": 103}
     assert sum(mask is not None for mask in found.masks) == 392
-
-
-@pytest.fixture
-def real_data() -> Path:
-    folder = os.environ.get("RECON_ANOMALY_DATA")
-    if not folder:
-        pytest.skip("RECON_ANOMALY_DATA is not set: no real pictures")
-    return Path(folder)

@@ -14,7 +14,6 @@ from recon_anomaly.synthetic import (
     DEFECT_KINDS,
     SyntheticParts,
     _generator,
-
     make_parts,
 )
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .benchdata import BenchData, TestSet, corrupted, embedded, from_folder
+from .benchdata import BenchData, LabelledPictures, corrupted, embedded, from_folder
 from .errors import InputError, SavedFileError
 from .estimators import ReconstructionDetector
 from .history import EpochRecord
@@ -237,7 +237,10 @@ def _key(settings: Mapping[str, Any]) -> str:
 
 
 def _record(
-    settings: dict[str, Any], detector: ReconstructionDetector, test: TestSet, data: BenchData
+    settings: dict[str, Any],
+    detector: ReconstructionDetector,
+    test: LabelledPictures,
+    data: BenchData,
 ) -> dict[str, Any]:
     started = time.perf_counter()
     scores = detector.anomaly_score(test.pictures)
@@ -257,7 +260,9 @@ def _record(
     )
 
 
-def _trivial_record(settings: dict[str, Any], test: TestSet, data: BenchData) -> dict[str, Any]:
+def _trivial_record(
+    settings: dict[str, Any], test: LabelledPictures, data: BenchData
+) -> dict[str, Any]:
     return _with_figures(
         settings,
         test,
@@ -270,7 +275,7 @@ def _trivial_record(settings: dict[str, Any], test: TestSet, data: BenchData) ->
 
 def _with_figures(
     settings: dict[str, Any],
-    test: TestSet,
+    test: LabelledPictures,
     scores: np.ndarray,
     *,
     threshold: float,

@@ -16,14 +16,14 @@ from .protocols import Corruptor
 from .store import Pictures, from_array
 from .synthetic import make_parts
 
-__all__ = ["BenchData", "TestSet", "corrupted", "embedded", "from_folder"]
+__all__ = ["BenchData", "LabelledPictures", "corrupted", "embedded", "from_folder"]
 
 DEFECTS = "defects"
 """Name of the test set of a data set's own defects."""
 
 
 @dataclass(frozen=True)
-class TestSet:
+class LabelledPictures:
     """Labelled pictures: 1 is anomalous; ``kinds`` says "good" or the kind of defect."""
 
     name: str
@@ -42,7 +42,7 @@ class BenchData:
         Shown in tables.
     train : Pictures
         Good ones only.
-    test : TestSet
+    test : LabelledPictures
         Its own good and defective ones.
     image_size : (int, int)
         Height and width.
@@ -50,7 +50,7 @@ class BenchData:
 
     name: str
     train: Pictures
-    test: TestSet
+    test: LabelledPictures
     image_size: tuple[int, int]
 
     def checksum(self) -> str:
@@ -63,7 +63,7 @@ def embedded(image_size: int | tuple[int, int] = 64, *, seed: int = 42) -> Bench
     """Return the procedural castings, which need no download."""
     parts = make_parts(image_size=image_size, seed=seed)
     height, width = parts.train.shape[1:3]
-    test = TestSet(DEFECTS, from_array(parts.test), parts.labels, parts.kinds)
+    test = LabelledPictures(DEFECTS, from_array(parts.test), parts.labels, parts.kinds)
     return BenchData("embedded", from_array(parts.train), test, (height, width))
 
 
@@ -81,11 +81,13 @@ def from_folder(
         found.test, image_size=image_size, channels=train.shape[2], memory_budget=memory_budget
     )
     height, width, _ = train.shape
-    tests = TestSet(DEFECTS, test, found.labels, found.test_kinds)
+    tests = LabelledPictures(DEFECTS, test, found.labels, found.test_kinds)
     return BenchData(Path(folder).resolve().name, train, tests, (height, width))
 
 
-def corrupted(data: BenchData, name: str, corruptor: Corruptor, *, seed: int = 42) -> TestSet:
+def corrupted(
+    data: BenchData, name: str, corruptor: Corruptor, *, seed: int = 42
+) -> LabelledPictures:
     """Return every good test picture and its corrupted copy (Klimkevičius, §4.1).
 
     Copies are rounded to the type of the pictures, as a camera would; the k-th one depends on the
@@ -103,4 +105,4 @@ def corrupted(data: BenchData, name: str, corruptor: Corruptor, *, seed: int = 4
         array[k] = picture
         array[count + k] = np.rint(image * scale) if scale > 1 else image
     labels = np.repeat([0, 1], count)
-    return TestSet(name, from_array(array), labels, ("good",) * count + (name,) * count)
+    return LabelledPictures(name, from_array(array), labels, ("good",) * count + (name,) * count)

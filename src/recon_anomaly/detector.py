@@ -33,7 +33,7 @@ from .training import Plan, RunState, Tick, evaluate, train
 __all__ = ["BaseDetector", "NotFittedError"]
 
 
-class NotFittedError(ReconAnomalyError, sklearn.exceptions.NotFittedError):
+class NotFittedError(ReconAnomalyError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
     """The detector was asked for something before ``fit``."""
 
 
@@ -45,7 +45,7 @@ class _Parts(NamedTuple):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BaseDetector(OutlierMixin, BaseEstimator):
+class BaseDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Everything but the model; `ReconstructionDetector` documents the parameters."""
 
     scorer: Any = "mse"
@@ -204,7 +204,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         self._check_fitted()
         built, name = build("scorer", scorer, scorer_params)
-        other = copy.copy(self).set_params(scorer=scorer, scorer_params=scorer_params)
+        other = copy.copy(self)
+        other.set_params(scorer=scorer, scorer_params=scorer_params)
         other.names_ = self.names_ | {"scorer": name}
         other._set_scorer(built, other._batches(X))
         return other.calibrate_on_validation()
@@ -236,8 +237,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     def calibrate_on_validation(self, rule: str = "quantile", **params: float) -> Self:
         """Set the threshold from the scores of the validation pictures of ``fit``, which are kept."""
-        self._check_fitted()
-        self.offset_ = -find_threshold(rule, -self.validation_scores_, **params)
+        self._check_fitted("validation_scores_")
+        self.offset_ = -find_threshold(rule, -self.validation_scores_, None, **params)
         self.threshold_rule_ = {"rule": rule, **params}
         return self
 
@@ -343,9 +344,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 f"contamination={self.contamination!r}: 'auto' or a share in (0, 0.5] is wanted"
             )
 
-    def _check_fitted(self) -> None:
+    def _check_fitted(self, attribute: str = "offset_") -> None:
         try:
-            check_is_fitted(self, "offset_" if hasattr(self, "offset_") else "validation_scores_")
+            check_is_fitted(self, attribute)
         except sklearn.exceptions.NotFittedError as error:
             raise NotFittedError(str(error)) from error
 
@@ -364,11 +365,15 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         return _Parts(pictures, good, *((labelled, anomalous) if anomalous.any() else ()))
 
     def _batches(self, X: Any) -> Batches:
-        pictures = self._read(X, fitting=False)
+        pictures = read_input(self, X, fitting=False)
         pixel_range = range_for(pictures.array, self.pixel_range_)
-        return Batches(
-            pictures, pixel_range, self.batch_size, _device_of(self.network_, self.device)
-        )
+        return Batches(pictures, pixel_range, self.batch_size, self._device())
+
+    def _device(self) -> torch.device:
+        """Return where the network is; one without tensors is wherever it is asked to be."""
+        for tensor in self.network_.state_dict().values():
+            return torch.device(tensor.device)
+        return choose_device(self.device)
 
     def _run_settings(self, seed: int, parts: _Parts) -> dict[str, Any]:
         """Return what decides a training, for its checkpoint."""
@@ -390,5 +395,3 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             "training pictures": parts.training.checksum(),
             "validation pictures": parts.validation.checksum(),
         }
-
-

@@ -13,6 +13,11 @@
 Each message says what was got, what was wanted and what to change.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
 __all__ = [
     "InputError",
     "PictureError",
@@ -34,7 +39,19 @@ class InputError(ReconAnomalyError, ValueError):
 
 
 class PictureError(InputError):
-    """A picture file that cannot be read; the message names it."""
+    """A picture file that cannot be read; the message names it.
+
+    Parameters
+    ----------
+    message : str
+        What the caller reads.
+    skipped : sequence of (Path, str)
+        Where every file was skipped: which, and why.
+    """
+
+    def __init__(self, message: str, skipped: Sequence[tuple[Path, str]] = ()) -> None:
+        super().__init__(message)
+        self.skipped = tuple(skipped)
 
 
 class PluginError(ReconAnomalyError, LookupError):

@@ -108,9 +108,9 @@ def read_pictures(
     ------
     PictureError
         If a file is missing, empty, truncated, no picture, larger than ``MAX_PIXELS``, or of
-        floating-point or other unsupported pixels. The message names it.
+        floating-point or other unsupported pixels; the message names it. If all were skipped.
     InputError
-        If there are no pictures or all were skipped, sizes differ under ``image_size=None``, 8-bit
+        If there are no pictures, sizes differ under ``image_size=None``, 8-bit
         and 16-bit files are mixed, the temporary folder is full, or a parameter is out of range.
 
     Warns
@@ -143,7 +143,7 @@ def read_pictures(
         for done, (path, result) in enumerate(results, 1):
             if isinstance(result, str):
                 if on_error == "raise":
-                    remedy = "on_error='skip' leaves such files out"
+                    remedy = "on_error='skip' (--skip-unreadable) leaves such files out"
                     raise PictureError(f"{path} cannot be used: {result}; {remedy}")
                 skipped.append((path, result))
             else:
@@ -164,7 +164,8 @@ def read_pictures(
                 progress(done)
     if array is None:
         path, reason = skipped[0]
-        raise InputError(f"all {len(files)} pictures were skipped; the first, {path}: {reason}")
+        message = f"none of the {len(files)} pictures can be used; the first, {path}: {reason}"
+        raise PictureError(message, skipped)
     warn_of(notes, len(files))
     return Pictures(array[: len(kept)], kept, skipped=skipped)
 

@@ -114,7 +114,8 @@ def reduce_map(scorer: Scorer, maps: Tensor) -> Tensor:
         known = ", ".join(sorted(_REDUCTIONS))
         raise InputError(f"the scorer's reduction {name!r} is unknown; it may be: {known}")
     # On the CPU: float64 is missing on some devices, and the order of a sum is then always the same.
-    return _REDUCTIONS[name](maps.cpu().double())
+    scores: Tensor = _REDUCTIONS[name](maps.cpu().double())
+    return scores
 
 
 def make_noise(network: Any, scorer: Any, seed: int, device: torch.device) -> Tensor | None:

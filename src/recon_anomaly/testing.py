@@ -140,7 +140,7 @@ def check_schedule(schedule: Any, schedule_params: Mapping[str, Any] | None = No
         _law(dict(built(history)) == weights, "the same history gives the same weights")
         _law(history.to_dict() == before, "the history is left as it is")
         terms = {"reconstruction": 10 / epoch, "kl": 1 + 0.1 * (epoch % 3)}
-        figures = {name: 0.5 + 0.02 * (epoch % 5) for name in needed}
+        figures = dict.fromkeys(needed, 0.5 + 0.02 * (epoch % 5))
         history.records.append(EpochRecord(epoch, terms, terms, weights, 0.001, figures))
 
 

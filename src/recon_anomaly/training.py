@@ -134,7 +134,7 @@ def train(
                 terms = _terms(network, images, clean)
                 loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
                 state.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
                 state.optimizer.step()
             _add(sums, terms, len(images))  # on the device: reading a value would wait for it
             yield Tick(epoch, plan.epochs, step + 1, len(training))
@@ -174,8 +174,10 @@ def _terms(network: Network, images: Tensor, clean: Tensor) -> Mapping[str, Tens
     """Return the loss terms of one training batch; only the network itself runs in bfloat16, on CUDA."""
     with torch.autocast("cuda", torch.bfloat16, enabled=images.device.type == "cuda"):
         reconstruction = reconstruct(network, images)
-    exact_parts = (part if part is None else part.float() for part in reconstruction)
-    return network.losses(target_of(network, clean), Reconstruction(*exact_parts))
+    parts = {
+        name: part.float() for name, part in reconstruction._asdict().items() if part is not None
+    }
+    return network.losses(target_of(network, clean), Reconstruction(**parts))
 
 
 def _add(sums: dict[str, Tensor], terms: Mapping[str, Tensor], count: int) -> None:

@@ -27,14 +27,11 @@ def main() -> None:
     except ReconAnomalyError as error:
         _say(f"error: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        _say("interrupted; with --checkpoint DIR the same command goes on where it was")
-        sys.exit(130)
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _show_warning(message: object, category: type[Warning], *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     _say(f"warning: {message}")

@@ -21,7 +21,9 @@ __all__ = ["app"]
 Params = Annotated[
     list[str], typer.Option(help="NAME=VALUE, as often as wanted.", metavar="NAME=VALUE")
 ]
-Device = Annotated[str, typer.Option(help="auto (CUDA, else MPS, else the CPU), or a device's name.")]
+Device = Annotated[
+    str, typer.Option(help="auto (CUDA, else MPS, else the CPU), or a device's name.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -69,7 +71,9 @@ def fit(
     device: Device = "auto",
     checkpoint: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder for the run's state; the same command goes on from it.", metavar="DIR"),
+        typer.Option(
+            help="Folder for the run's state; the same command goes on from it.", metavar="DIR"
+        ),
     ] = None,
     skip_unreadable: Annotated[
         bool, typer.Option(help="Leave out files that cannot be read, and list them at the end.")
@@ -161,7 +165,9 @@ def bench(
         Optional[Path],  # noqa: UP045
         typer.Option(help="JSON lines; by default bench-DATE-TIME.jsonl.", metavar="FILE"),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with --out; done cells are not run again.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with --out; done cells are not run again.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train and score a grid of models, and print a table for each test set."""

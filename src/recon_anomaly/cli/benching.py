@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from recon_anomaly.bench import Cell, iter_bench
 from recon_anomaly.report import Table, markdown, tables
 
-from .progress import followed
+from .progress import followed, interrupted_well
 
 __all__ = ["run"]
 
@@ -24,11 +24,10 @@ def run(data: Path | None, *, out: Path | None, as_json: bool, **settings: Any) 
     """Run the grid, then print the tables, or the records with ``--json``."""
     if out is None:
         out = Path(f"bench-{datetime.datetime.now():%Y%m%d-%H%M%S}.jsonl")
-    records = []
     events = iter_bench(data, out=out, **settings)
-    for event in _drawn(events, settings["epochs"]):
-        if isinstance(event, dict):
-            records.append(event)
+    drawn = _drawn(events, settings["epochs"])
+    with interrupted_well(f"with --out {out} --resume it goes on; done cells are not run again"):
+        records = [event for event in drawn if isinstance(event, dict)]
     if as_json:
         print(json.dumps(records, indent=2))
     else:

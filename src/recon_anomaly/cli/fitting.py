@@ -13,7 +13,7 @@ from recon_anomaly.pictures import read_pictures
 from recon_anomaly.registry import find
 from recon_anomaly.writing import check_writable
 
-from .progress import followed
+from .progress import followed, interrupted_well
 from .skipping import list_skipped
 
 __all__ = ["run_fit"]
@@ -33,8 +33,13 @@ def run_fit(folder: Path, out: Path, *, skip_unreadable: bool, **params: Any) ->
         on_error="skip" if skip_unreadable else "raise",
     )
     detector = ReconstructionDetector(**params)
-    for _ in followed(detector.iter_fit(pictures), params["model"], params["epochs"]):
-        pass
+    with interrupted_well(
+        f"the same command goes on from {params['checkpoint']}"
+        if params["checkpoint"]
+        else "with --checkpoint DIR the same command would go on from the last epoch"
+    ):
+        for _ in followed(detector.iter_fit(pictures), params["model"], params["epochs"]):
+            pass
     detector.save(out)
     history = detector.history_
     kept = f"epoch {history.kept_epoch} of {len(history)}" if len(history) else "a closed-form fit"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +13,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from recon_anomaly.history import EpochRecord
 from recon_anomaly.training import Tick
 
-__all__ = ["followed"]
+__all__ = ["followed", "interrupted_well"]
+
+
+@contextmanager
+def interrupted_well(remedy: str) -> Iterator[None]:
+    """End on Ctrl-C with how to go on, and with the code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"interrupted; {remedy}", file=sys.stderr)
+        sys.exit(130)
 
 
 def followed(events: Iterable[Any], title: str, epochs: int) -> Iterator[Any]:
@@ -42,9 +54,7 @@ def followed(events: Iterable[Any], title: str, epochs: int) -> Iterator[Any]:
                     description=f"{title} epoch {event.epoch}/{event.epochs}",
                 )
             elif isinstance(event, EpochRecord):
-                losses = "  ".join(
-                    f"{name} {loss:.4g}" for name, loss in event.validation.items()
-                )
+                losses = "  ".join(f"{name} {loss:.4g}" for name, loss in event.validation.items())
                 progress.update(task, losses=losses)
             yield event
         progress.update(task, total=1, completed=1)

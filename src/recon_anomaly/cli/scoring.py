@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from recon_anomaly.errors import InputError, SavedFileError
+from recon_anomaly.errors import PictureError, SavedFileError
 from recon_anomaly.heatmaps import side_by_side
 from recon_anomaly.pictures import list_pictures, read_pictures
 from recon_anomaly.saving import load
@@ -45,37 +45,35 @@ def run_score(
     rows: list[dict[str, Any]] = []
     skipped: list[tuple[Path, str]] = []
     for start in range(0, len(paths), CHUNK):
-        chunk = paths[start : start + CHUNK]
         try:
             pictures = read_pictures(
-                chunk,
+                paths[start : start + CHUNK],
                 image_size=detector.image_shape_[:2],
                 channels=detector.image_shape_[2],
                 on_error="skip" if skip_unreadable else "raise",
             )
-        except InputError as error:
-            if skip_unreadable and len(paths) > len(chunk):  # all of this chunk, not of all
-                skipped += [(path, str(error)) for path in chunk]
+        except PictureError as error:
+            skipped += error.skipped
+            if skip_unreadable and len(skipped) < len(paths):
                 continue
             raise
         skipped += pictures.skipped
-        scored = ((s, m) for batch in detector.iter_scores(pictures) for s, m in zip(*batch, strict=True))
-        for k, (path, (score, anomaly_map)) in enumerate(zip(pictures.paths or (), scored, strict=True)):
+        batches = detector.iter_scores(pictures)
+        scored = (pair for batch in batches for pair in zip(*batch, strict=True))
+        for k, (score, anomaly_map) in enumerate(scored):
+            path = (pictures.paths or ())[k]
             decision = -float(score) - detector.offset_
+            label = "anomalous" if decision < 0 else "good"
             rows.append(
-                {
-                    "path": str(path),
-                    "score": float(score),
-                    "decision": decision,
-                    "label": "anomalous" if decision < 0 else "good",
-                }
+                {"path": str(path), "score": float(score), "decision": decision, "label": label}
             )
             if maps is not None:
-                image = side_by_side(
-                    pictures.batch(slice(k, k + 1))[0], anomaly_map, detector.map_scale_
-                )
+                picture = pictures.batch(slice(k, k + 1))[0]
                 target = maps / path.resolve().relative_to(base)
-                _save_png(image, target.with_name(target.name + ".png"))
+                _save_png(
+                    side_by_side(picture, anomaly_map, detector.map_scale_),
+                    target.with_name(target.name + ".png"),
+                )
     _write(rows, csv, as_json)
     anomalous = sum(row["label"] == "anomalous" for row in rows)
     print(f"{len(rows)} pictures, {anomalous} anomalous", file=sys.stderr)
@@ -84,7 +82,9 @@ def run_score(
 
 def _write(rows: list[dict[str, Any]], csv: Path | None, as_json: bool) -> None:
     text = io.StringIO(newline="")
-    writer = csv_format.DictWriter(text, ["path", "score", "decision", "label"], lineterminator="\n")
+    writer = csv_format.DictWriter(
+        text, ["path", "score", "decision", "label"], lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(rows)
     if csv is not None:

@@ -1,0 +1,270 @@
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recon_anomaly import CVAE, ReconstructionDetector, cli, load
+from recon_anomaly.cli import main
+from recon_anomaly.training import Tick
+
+FAST = ["--image-size", "16", "--epochs", "2"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """A function that runs the command in this process and returns its code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["recon-anomaly", *map(str, arguments)])
+        monkeypatch.setattr(cli.warnings, "showwarning", cli.warnings.showwarning)
+        code = 0
+        with cli.warnings.catch_warnings():
+            cli.warnings.simplefilter("default")
+            try:
+                main()
+            except SystemExit as stopped:
+                code = stopped.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path, good, bad):
+    """A folder with good/ (40 PNGs) and new/ (8 defective PNGs, two of them below a sub-folder)."""
+    for name, pictures in {"good": good, "new": bad}.items():
+        for k, picture in enumerate(pictures):
+            place = tmp_path / name / ("line 2" if name == "new" and k > 5 else "")
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture[..., 0]).save(place / f"{k:02}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def model(folder, run):
+    """A saved PCA detector of the good pictures."""
+    path = folder / "model.safetensors"
+    code, _, errors = run("fit", folder / "good", "-o", path, "--model", "pca", *FAST)
+    assert code == 0, errors
+    return path
+
+
+def test_fit_writes_a_detector_and_keeps_stdout_for_data(folder, run):
+    """Fit prints its epochs and its result to stderr, and writes one file that loads."""
+    out = folder / "cvae.safetensors"
+    options = [
+        "--model",
+        "cvae",
+        "--model-param",
+        "latent_size=4",
+        "--model-param",
+        "kernels=[4,8]",
+    ]
+    code, stdout, errors = run("fit", folder / "good", "-o", out, *options, *FAST)
+    assert (code, stdout) == (0, "")
+    assert "epoch 2/2" in errors
+    assert "cvae on 40 pictures of 16x16x1" in errors
+    detector = load(out)
+    assert detector.network_.latent_size == 4
+    assert detector.get_params()["model_params"] == {"latent_size": 4, "kernels": (4, 8)}
+
+
+def test_the_command_and_the_library_agree(folder, run, good):
+    """Fit on a folder gives the detector that the estimator gives on the same pictures."""
+    out = folder / "cvae.safetensors"
+    run("fit", folder / "good", "-o", out, "--model", "cvae", "--seed", "7", *FAST)
+    expected = CVAE(epochs=2, random_state=7).fit(good).score_samples(good)
+    assert np.array_equal(load(out).score_samples(good), expected)
+
+
+def test_score_prints_csv(folder, run, model):
+    """Score prints path, score, decision and label of each picture, sorted by path."""
+    code, stdout, errors = run("score", model, folder / "new")
+    rows = list(csv.DictReader(stdout.splitlines()))
+    detector = load(model)
+    paths = [row["path"] for row in rows]
+    assert code == 0
+    assert paths == sorted(paths)
+    assert [float(row["score"]) for row in rows] == list(detector.anomaly_score(paths))
+    assert [float(row["decision"]) for row in rows] == list(detector.decision_function(paths))
+    assert {row["label"] for row in rows} == {"anomalous"}
+    assert "8 pictures, 8 anomalous" in errors
+
+
+def test_score_writes_csv_and_json(folder, run, model):
+    """--csv writes the table to a file and leaves stdout empty; --json prints the same rows."""
+    target = folder / "out.csv"
+    _, stdout, _ = run("score", model, folder / "new", folder / "good" / "00.png", "--csv", target)
+    rows = list(csv.DictReader(target.read_text().splitlines()))
+    assert stdout == ""
+    assert len(rows) == 9
+    _, stdout, _ = run("score", model, folder / "new", folder / "good" / "00.png", "--json")
+    assert [row["score"] for row in json.loads(stdout)] == [float(row["score"]) for row in rows]
+
+
+def test_score_writes_a_heat_map_beside_each_picture(folder, run, model):
+    """--maps writes a PNG for each picture, in the folders of the pictures: picture left, map right."""
+    run("fit", folder / "good", "-o", model, "--model", "mean", *FAST)
+    code, _, _ = run("score", model, folder / "new", "--maps", folder / "maps")
+    found = sorted(
+        p.relative_to(folder / "maps").as_posix() for p in (folder / "maps").rglob("*.png")
+    )
+    assert code == 0
+    assert found == [f"0{k}.png.png" for k in range(6)] + ["line 2/06.png.png", "line 2/07.png.png"]
+    image = np.asarray(Image.open(folder / "maps" / "00.png.png").convert("RGB")).astype(int)
+    half = image.shape[1] // 2
+    assert image[10, half + 100].sum() > 3 * image[-10, -10].sum()  # the bright corner, in the map
+
+
+def test_skip_unreadable_lists_what_it_left_out(folder, run, model):
+    """An unreadable file is an error that names it; with --skip-unreadable it is listed at the end."""
+    (folder / "new" / "00.png").write_bytes(b"no picture")
+    code, stdout, errors = run("score", model, folder / "new")
+    assert (code, stdout) == (1, "")
+    assert "00.png cannot be used" in errors
+    code, stdout, errors = run("score", model, folder / "new", "--skip-unreadable")
+    assert code == 0
+    assert len(stdout.splitlines()) == 8
+    assert "1 files were skipped" in errors
+    assert "00.png" in errors.splitlines()[-1]
+    code, _, errors = run("score", model, folder / "new" / "00.png", "--skip-unreadable")
+    assert code == 1
+    assert "00.png" in errors
+
+
+def test_the_same_fit_goes_on_from_its_checkpoint(folder, run):
+    """Fit --checkpoint again does not train again, and other settings are refused by name."""
+    command = [
+        "fit",
+        folder / "good",
+        "-o",
+        folder / "a.safetensors",
+        "--checkpoint",
+        folder / "run",
+    ]
+    run(*command, *FAST)
+    first = (folder / "a.safetensors").read_bytes()
+    saved = (folder / "run" / "run.pt").stat().st_mtime_ns
+    assert run(*command, *FAST)[0] == 0
+    assert (folder / "a.safetensors").read_bytes() == first
+    assert (folder / "run" / "run.pt").stat().st_mtime_ns == saved
+    code, _, errors = run(*command, *FAST, "--learning-rate", "0.1")
+    assert code == 1
+    assert "learning_rate was '0.003' and is now '0.1'" in errors
+
+
+def test_bench_prints_tables_and_writes_records(folder, run):
+    """Bench prints a Markdown table for each test set, and writes JSON lines to go on from."""
+    out = folder / "bench.jsonl"
+    command = ["bench", "--models", "mean,pca", "--corruptors", "objects", "--image-size", "16"]
+    code, stdout, errors = run(*command, "--out", out)
+    assert code == 0
+    assert stdout.count("| everything-defective |") == 2
+    assert "embedded, objects: 60 good and 60 anomalous" in stdout
+    assert len(out.read_text().splitlines()) == 6
+    assert f"records: {out}" in errors
+    code, again, _ = run(*command, "--out", out, "--resume", "--json")
+    assert code == 0
+    assert json.loads(again) == [json.loads(line) for line in out.read_text().splitlines()]
+    assert run(*command, "--out", out)[0] == 1
+
+
+def test_plugins_lists_every_name(run):
+    """Plugins prints a line for each name, and the same as JSON."""
+    code, stdout, _ = run("plugins")
+    assert code == 0
+    assert {"cvae", "max1p", "objects", "constant"} <= {
+        line.split()[1] for line in stdout.splitlines()
+    }
+    assert len(json.loads(run("plugins", "--json")[1])) == len(stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["fit", "GOOD", "-o", "OUT", "--model", "cea"], 2, "known are: brightness, cae"),
+        (["fit", "GOOD", "-o", "OUT", "--scorer", "mes"], 2, "known are: max1p, mse"),
+        (["fit", "GOOD", "-o", "OUT", "--device", "cuda:99"], 1, "known are: auto"),
+        (["fit", "GOOD", "-o", "OUT", "--epochs", "0"], 1, "epochs=0"),
+        (["fit", "GOOD", "-o", "OUT", "--image-size", "big"], 2, "whole number"),
+        (["fit", "GOOD", "-o", "OUT", "--model-param", "width"], 2, "NAME=VALUE"),
+        (["fit", "GOOD", "-o", "OUT", "--model-param", "depth=3"], 1, "depth"),
+        (["fit", "GOOD", "-o", "nowhere/out.safetensors"], 1, "cannot write"),
+        (["fit", "GOOD"], 2, "--out"),
+        (["fit", "nowhere", "-o", "OUT"], 1, "nowhere does not exist"),
+        (["fit", "EMPTY", "-o", "OUT"], 1, "holds no picture"),
+        (["fit", "ONE", "-o", "OUT"], 1, "at least 2 are needed"),
+        (["score", "nowhere.safetensors", "GOOD"], 1, "nowhere.safetensors"),
+        (["score", "MODEL", "EMPTY"], 1, "holds no picture"),
+        (["score", "MODEL", "GOOD", "--csv", "nowhere/out.csv"], 1, "cannot write"),
+        (["bench", "--data", "EMPTY"], 1, "known ways"),
+        (["bench", "--seeds", "a"], 2, "whole number"),
+        (["paint"], 2, "paint"),
+    ],
+)
+def test_errors_are_short_and_have_their_code(folder, run, model, arguments, code, words):
+    """A user's mistake ends in one or two sentences on stderr and the right exit code."""
+    (folder / "empty").mkdir()
+    (folder / "one").mkdir()
+    (folder / "one" / "a.png").write_bytes((folder / "good" / "00.png").read_bytes())
+    places = {"GOOD": "good", "OUT": "out.safetensors", "EMPTY": "empty", "ONE": "one"}
+    places["MODEL"] = "model.safetensors"
+    got, stdout, errors = run(*(folder / places[a] if a in places else a for a in arguments))
+    assert got == code
+    assert stdout == ""
+    assert words in " ".join(errors.split())
+    assert "Traceback" not in errors
+    assert not (folder / "out.safetensors").exists()
+
+
+def test_a_labelled_folder_trains_on_its_good_part_only(tmp_path, good, bad, run):
+    """Fit on the root of a labelled set leaves its defects out, and says so."""
+    for place, pictures in {
+        "train/ok": good,
+        "train/def": bad,
+        "test/ok": good,
+        "test/def": bad,
+    }.items():
+        (tmp_path / place).mkdir(parents=True)
+        for k, picture in enumerate(pictures[:6]):
+            Image.fromarray(picture[..., 0]).save(tmp_path / place / f"{k}.png")
+    code, _, errors = run(
+        "fit", tmp_path, "-o", tmp_path / "m.safetensors", "--model", "mean", *FAST
+    )
+    assert code == 0
+    assert "its 6 good training pictures are used" in errors
+    assert "mean on 6 pictures" in errors
+
+
+def test_an_interrupted_fit_says_how_to_go_on(folder, run, monkeypatch):
+    """Ctrl-C ends without a traceback, with a hint, and with code 130."""
+
+    def interrupted(self, X, y=None, **_):
+        yield Tick(1, 2, 1, 3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReconstructionDetector, "iter_fit", interrupted)
+    command = [
+        "fit",
+        folder / "good",
+        "-o",
+        folder / "x.safetensors",
+        "--checkpoint",
+        folder / "run",
+    ]
+    code, _, errors = run(*command, *FAST)
+    assert code == 130
+    assert f"the same command goes on from {folder / 'run'}" in errors
+    assert not (folder / "x.safetensors").exists()
+
+
+def test_version_and_module_call_work():
+    """Python -m recon_anomaly --version prints the version alone."""
+    command = [sys.executable, "-m", "recon_anomaly", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0.1.0"

@@ -1,0 +1,163 @@
+"""Batches: order, shape, scale and what (seed, epoch) decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recon_anomaly.batches import Batches
+from recon_anomaly.images import PixelRange, measure_range
+from recon_anomaly.store import from_array
+
+CPU = torch.device("cpu")
+
+
+def numbered(count, shape=(2, 3, 1), dtype=np.uint8):
+    """Pictures whose every pixel is their number."""
+    places = np.arange(count, dtype=dtype)[:, None, None, None]
+    return np.ascontiguousarray(np.broadcast_to(places, (count, *shape)))
+
+
+def batches(array, batch_size=4):
+    return Batches(from_array(array), PixelRange(0.0, 1.0, array.dtype.name), batch_size, CPU)
+
+
+def numbers(images):
+    return images[:, 0, 0, 0].tolist()
+
+
+def add_noise(image, rng):
+    corrupted = image + rng.random(image.shape, dtype=np.float32)
+    return corrupted, (corrupted != image).any(-1)
+
+
+def test_batches_come_in_the_order_of_the_store():
+    """Every picture comes once, in order, and the last batch holds the rest."""
+    found = [numbers(images) for images in batches(numbered(10))]
+    assert found == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3)])
+def test_length_is_the_number_of_batches(count, expected):
+    """Len counts the smaller last batch, too, and agrees with both iterators."""
+    found = batches(numbered(count))
+    assert len(found) == expected
+    assert len(list(found)) == expected
+    assert len(list(found.shuffled(0, 1))) == expected
+
+
+def test_pictures_become_channels_first_floats():
+    """A batch is (n, c, h, w) float32, with each pixel at its place."""
+    array = np.arange(2 * 3 * 4 * 2, dtype=np.uint8).reshape(2, 3, 4, 2)
+    (images,) = batches(array)
+    assert images.shape == (2, 2, 3, 4)
+    assert images.dtype == torch.float32
+    assert np.array_equal(images.numpy(), array.transpose(0, 3, 1, 2))
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([0, 51, 255], np.uint8), [0.0, 0.2, 1.0]),
+        (np.array([0, 13107, 65535], np.uint16), [0.0, 0.2, 1.0]),
+        (np.array([0.0, 0.25, 1.0], np.float32), [0.0, 0.25, 1.0]),
+        (np.array([-4.0, -3.0, 0.0], np.float32), [0.0, 0.25, 1.0]),
+    ],
+)
+def test_the_pixel_range_is_brought_to_zero_and_one(array, expected):
+    """Integers are divided by their full scale and floats shifted and scaled by the range."""
+    array = array.reshape(3, 1, 1, 1)
+    found = Batches(from_array(array), measure_range(array), 3, CPU)
+    assert numbers(next(iter(found))) == pytest.approx(expected, abs=1e-7)
+
+
+def test_nothing_is_clamped():
+    """Pixels outside the range lie outside [0, 1]."""
+    array = np.array([-1.0, 3.0], np.float32).reshape(2, 1, 1, 1)
+    found = Batches(from_array(array), PixelRange(0.0, 2.0, "float32"), 2, CPU)
+    assert numbers(next(iter(found))) == [-0.5, 1.5]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_the_store_is_left_as_it_is(dtype):
+    """Scaling in place never reaches the pixels of the store, floats among them."""
+    array = numbered(6, dtype=dtype)
+    before = array.copy()
+    found = Batches(from_array(array), PixelRange(1.0, 3.0, array.dtype.name), 4, CPU)
+    for images in found:
+        images.zero_()
+    for images, _ in found.shuffled(0, 1, add_noise):
+        images.zero_()
+    assert np.array_equal(array, before)
+
+
+def test_shuffled_gives_every_picture_once():
+    """A shuffled epoch is a permutation, cut into batches, and not the store's own order."""
+    found = [numbers(clean) for _, clean in batches(numbered(50), 8).shuffled(3, 1)]
+    order = sum(found, [])
+    assert sorted(order) == list(range(50))
+    assert order != list(range(50))
+    assert [len(part) for part in found] == [8] * 6 + [2]
+
+
+def test_seed_and_epoch_decide_the_order():
+    """The same (seed, epoch) gives the same order, and another seed or epoch another one."""
+
+    def order(seed, epoch):
+        return sum([numbers(clean) for _, clean in batches(numbered(50)).shuffled(seed, epoch)], [])
+
+    assert order(3, 1) == order(3, 1)
+    assert len({tuple(order(*key)) for key in [(3, 1), (3, 2), (4, 1), (1, 3)]}) == 4
+
+
+def test_a_view_gives_its_own_pictures():
+    """Batches of a view hold the view's pictures in the view's order."""
+    view = from_array(numbered(10)).take([7, 2, 5])
+    found = Batches(view, PixelRange(0.0, 1.0, "uint8"), 2, CPU)
+    assert [numbers(images) for images in found] == [[7, 2], [5]]
+    assert sorted(sum([numbers(clean) for _, clean in found.shuffled(0, 1)], [])) == [2, 5, 7]
+
+
+def test_without_a_corruptor_input_and_target_are_one():
+    """Nothing is copied where nothing is corrupted."""
+    for images, clean in batches(numbered(5)).shuffled(0, 1):
+        assert images is clean
+
+
+def test_a_corruptor_spoils_the_input_and_not_the_target():
+    """The input is corrupted, picture by picture, and the target stays clean."""
+    for images, clean in batches(numbered(9, (2, 3, 2))).shuffled(0, 1, add_noise):
+        assert images.shape == clean.shape
+        assert images.dtype == torch.float32
+        assert (clean == clean.round()).all()
+        assert ((images - clean) > 0).all()
+        assert len(set(numbers(images - clean))) == len(images)
+
+
+def test_a_picture_is_corrupted_alike_in_any_batch():
+    """Its corruption depends on seed, epoch and place in the store alone, not on the batch size."""
+
+    def noise(batch_size, seed=1, epoch=1):
+        found = {}
+        for images, clean in batches(numbered(9), batch_size).shuffled(seed, epoch, add_noise):
+            found |= dict(zip(numbers(clean), numbers(images - clean), strict=True))
+        return [found[number] for number in range(9)]
+
+    assert noise(4) == noise(9) == noise(1)
+    assert not set(noise(4)) & set(noise(4, epoch=2))
+    assert not set(noise(4)) & set(noise(4, seed=2))
+
+
+def test_the_corruptor_gets_one_picture():
+    """A corruptor is handed (h, w, c) float32 in [0, 1], as its contract says."""
+    seen = []
+
+    def look(image, rng):
+        seen.append((image.shape, image.dtype, float(image.max())))
+        return image, np.zeros(image.shape[:2], bool)
+
+    array = np.full((3, 4, 5, 3), 255, np.uint8)
+    list(Batches(from_array(array), measure_range(array), 2, CPU).shuffled(0, 1, look))
+    assert seen == [((4, 5, 3), np.float32, 1.0)] * 3

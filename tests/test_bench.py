@@ -1,0 +1,171 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from recon_anomaly import InputError, PluginError, SavedFileError, run_bench
+from recon_anomaly.bench import Cell, iter_bench, read_records
+from recon_anomaly.benchdata import BenchData, LabelledPictures
+from recon_anomaly.store import from_array
+
+SMALL = {"models": ["mean", "pca"], "corruptors": ["gaussian"], "image_size": 16}
+VOLATILE = {"date", "fit_seconds", "milliseconds_per_picture", "peak_memory_mib"}
+
+
+def _settled(records):
+    """The records as they are in a file, without what differs from run to run."""
+    kept = [{k: v for k, v in record.items() if k not in VOLATILE} for record in records]
+    return json.loads(json.dumps(kept))
+
+
+@pytest.fixture
+def data(good, bad):
+    """Small squares as a data set: 30 to train, 10 good and 8 bad to test."""
+    test = np.concatenate([good[30:], bad])
+    labels = np.repeat([0, 1], [10, 8])
+    tests = LabelledPictures("defects", from_array(test), labels, ("good",) * 10 + ("corner",) * 8)
+    return BenchData("squares", from_array(good[:30]), tests, (16, 16))
+
+
+def test_there_is_a_record_for_each_model_scorer_and_test_set():
+    """The grid is whole, with the row that calls everything defective."""
+    records = run_bench(scorers=["mse", "max1p"], **SMALL)
+    found = {(r["model"], r["scorer"], r["test_set"]) for r in records}
+    trivial = {("everything-defective", None, test) for test in ("gaussian", "defects")}
+    assert found == trivial | {
+        (model, scorer, test)
+        for model in SMALL["models"]
+        for scorer in ("mse", "max1p")
+        for test in ("gaussian", "defects")
+    }
+    assert len({record["key"] for record in records}) == len(records) == 10
+
+
+def test_a_model_is_trained_once_for_all_scorers():
+    """One training is scored by every scorer on every test set."""
+    events = iter_bench(scorers=["mse", "max1p"], **SMALL)
+    cells = [event for event in events if isinstance(event, Cell)]
+    assert [(cell.model, cell.number, cell.count) for cell in cells] == [
+        ("mean", 1, 2),
+        ("pca", 2, 2),
+    ]
+
+
+def test_figures_are_those_of_scikit_learn(data):
+    """A record's figures equal scikit-learn's on the scores of the mean picture."""
+    record = run_bench(data, models=["mean"], corruptors=[])[-1]
+    order = np.random.default_rng(42).permutation(30)
+    mean = data.train.batch(order[6:]).mean(0) / 255
+    pixels = data.test.pictures.batch(slice(None)) / 255
+    scores = ((pixels - mean) ** 2).mean((1, 2, 3))
+    labels = data.test.labels
+    assert record["auroc"] == pytest.approx(roc_auc_score(labels, scores))
+    assert record["average_precision"] == pytest.approx(average_precision_score(labels, scores))
+    assert record["f1"] == pytest.approx(f1_score(labels, scores > record["threshold"]))
+    low, high = record["intervals"]["auroc"]
+    assert low <= record["auroc"] <= high
+
+
+def test_everything_defective_has_the_figures_of_its_share(data):
+    """The trivial row: AUROC a half, average precision the share, F1 2p / (1 + p)."""
+    record = run_bench(data, models=["mean"], corruptors=[])[0]
+    share = 8 / 18
+    assert record["model"] == "everything-defective"
+    assert record["auroc"] == 0.5
+    assert record["average_precision"] == pytest.approx(share)
+    assert record["f1"] == pytest.approx(2 * share / (1 + share))
+
+
+def test_the_threshold_never_sees_the_test_set(data):
+    """Another test set leaves the threshold as it is."""
+    other = LabelledPictures("defects", data.test.pictures, 1 - data.test.labels, data.test.kinds)
+    turned = BenchData(data.name, data.train, other, data.image_size)
+    first, second = (run_bench(d, models=["pca"], corruptors=[])[-1] for d in (data, turned))
+    assert first["threshold"] == second["threshold"]
+    assert first["oracle"]["threshold"] != second["oracle"]["threshold"]
+
+
+def test_one_class_leaves_the_ranking_figures_out(data):
+    """Without defects in the test set the figures that need both classes are None."""
+    only = LabelledPictures(
+        "defects", data.test.pictures.take(range(10)), np.zeros(10, int), ("good",) * 10
+    )
+    record = run_bench(
+        BenchData("good", data.train, only, (16, 16)), models=["mean"], corruptors=[]
+    )[-1]
+    assert record["auroc"] is None
+    assert record["oracle"] is None
+    assert record["recall"] is None
+    assert record["specificity"] is not None
+
+
+def test_the_same_settings_give_the_same_record(data):
+    """A cell is a pure function of its settings, also for a network."""
+    runs = [run_bench(data, models=["cvae"], corruptors=["objects"], epochs=1) for _ in range(2)]
+    assert _settled(runs[0]) == _settled(runs[1])
+
+
+def test_a_stopped_bench_goes_on(data, tmp_path):
+    """With resume, done cells are taken from the file and the others are run."""
+    out = tmp_path / "bench.jsonl"
+    settings = {"models": ["mean", "pca", "nearest"], "corruptors": ["gaussian"], "seeds": [1, 2]}
+    whole = run_bench(data, **settings)
+    for event in iter_bench(data, out=out, **settings):
+        if isinstance(event, Cell) and event.number == 4:
+            break
+    before = read_records(out)
+    events = list(iter_bench(data, out=out, resume=True, **settings))
+    assert [event.number for event in events if isinstance(event, Cell)] == [4, 5, 6]
+    assert read_records(out)[: len(before)] == before
+    by_key = sorted(_settled(read_records(out)), key=lambda record: record["key"])
+    assert by_key == sorted(_settled(whole), key=lambda record: record["key"])
+    assert [
+        event
+        for event in iter_bench(data, out=out, resume=True, **settings)
+        if isinstance(event, Cell)
+    ] == []
+
+
+def test_a_file_that_exists_is_not_overwritten(data, tmp_path):
+    """Without resume, an existing file of records is refused and stays."""
+    out = tmp_path / "bench.jsonl"
+    out.write_text("mine")
+    with pytest.raises(SavedFileError, match="exists; say --resume"):
+        run_bench(data, out=out, **{**SMALL, "image_size": None})
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["{", "[1]\n", '{"a": 1}\n'])
+def test_a_file_of_something_else_is_refused(data, tmp_path, text):
+    """With resume, a file that holds no records is named."""
+    out = tmp_path / "bench.jsonl"
+    out.write_text(text)
+    with pytest.raises(SavedFileError, match=r"bench\.jsonl"):
+        run_bench(data, out=out, resume=True, models=["mean"])
+
+
+def test_names_are_checked_before_anything_runs(tmp_path):
+    """A wrong name or an empty list ends the bench before it reads or writes."""
+    for wrong in ({"models": ["cea"]}, {"scorers": ["mes"]}, {"corruptors": ["x"]}):
+        with pytest.raises(PluginError, match="known are"):
+            run_bench("nowhere", out=tmp_path / "out.jsonl", **wrong)
+    with pytest.raises(InputError, match="each once"):
+        run_bench("nowhere", seeds=[1, 1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_out_file_that_cannot_be_written_is_found_first(tmp_path):
+    """A missing folder for the records is an error before any training."""
+    with pytest.raises(SavedFileError, match="cannot write"):
+        next(iter_bench(out=tmp_path / "no" / "out.jsonl", **SMALL))
+
+
+def test_records_are_json_lines_with_their_circumstances(tmp_path):
+    """Each line is JSON and says machine, versions, settings, seconds and memory."""
+    out = tmp_path / "bench.jsonl"
+    records = run_bench(out=out, **SMALL)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert lines == json.loads(json.dumps(records))
+    wanted = {"machine", "versions", "date", "seed", "image_size", "peak_memory_mib", "n_train"}
+    assert all(wanted <= set(line) for line in lines)

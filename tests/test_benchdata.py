@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from recon_anomaly.benchdata import BenchData, LabelledPictures, corrupted, embedded, from_folder
+from recon_anomaly.errors import InputError
+from recon_anomaly.registry import build
+from recon_anomaly.store import from_array
+
+
+def _data(pictures, labels):
+    kinds = tuple("bad" if label else "good" for label in labels)
+    test = LabelledPictures("defects", from_array(pictures), np.asarray(labels), kinds)
+    return BenchData("x", from_array(pictures), test, pictures.shape[1:3])
+
+
+def test_a_corrupted_set_pairs_each_good_picture_with_its_copy(good):
+    """The first half is the good test pictures as they are, the second half their spoiled copies."""
+    data = _data(good[:6], [0, 1, 0, 0, 1, 0])
+    noise, _ = build("corruptor", "gaussian")
+    test = corrupted(data, "gaussian", noise)
+    pixels = test.pictures.batch(slice(None))
+    assert test.labels.tolist() == [0] * 4 + [1] * 4
+    assert np.array_equal(pixels[:4], good[[0, 2, 3, 5]])
+    assert (pixels[4:] != pixels[:4]).any((1, 2, 3)).all()
+
+
+def test_a_copy_is_the_corruptors_rounded(good):
+    """A copy is what the corruptor makes of the picture under (seed, place), in whole gray levels."""
+    data = _data(good[:3], [0, 0, 0])
+    noise, _ = build("corruptor", "gaussian")
+    copies = corrupted(data, "gaussian", noise, seed=5).pictures.batch(slice(3, None))
+    for k, copy in enumerate(copies):
+        image = (good[k] / 255).astype(np.float32)
+        expected, _ = noise(image, np.random.default_rng([5, k]))
+        assert np.array_equal(copy, np.rint(255 * expected).astype(np.uint8))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_copies_keep_the_type_of_the_pictures(dtype):
+    """Corrupted sets of 8-bit, 16-bit and float pictures are of the same type, and span its range."""
+    full = {"uint8": 255, "uint16": 65535}.get(np.dtype(dtype).name, 1.0)
+    pictures = np.full((4, 8, 8, 1), full / 2).astype(dtype)
+    salt, _ = build("corruptor", "salt-and-pepper", {"salt": 0.2, "pepper": 0.2})
+    pixels = corrupted(_data(pictures, [0] * 4), "s", salt).pictures.batch(slice(4, None))
+    assert pixels.dtype == dtype
+    assert (pixels.min(), pixels.max()) == (0, full)
+
+
+def test_a_set_without_good_pictures_cannot_be_corrupted(good):
+    """There is nothing to corrupt when all test pictures are defective."""
+    with pytest.raises(InputError, match="no good test pictures"):
+        corrupted(_data(good[:2], [1, 1]), "gaussian", build("corruptor", "gaussian")[0])
+
+
+def test_the_checksum_sees_pixels_and_labels(good):
+    """Another pixel or another label is another data set."""
+    changed = good[:4].copy()
+    changed[0, 0, 0, 0] ^= 1
+    sums = {
+        _data(good[:4], [0, 0, 1, 1]).checksum(),
+        _data(good[:4], [0, 1, 1, 1]).checksum(),
+        _data(changed, [0, 0, 1, 1]).checksum(),
+    }
+    assert len(sums) == 3
+    assert _data(good[:4].copy(), [0, 0, 1, 1]).checksum() in sums
+
+
+def test_the_embedded_set_needs_nothing():
+    """The procedural castings come at any size, with every kind of defect."""
+    data = embedded((32, 48))
+    assert data.train.shape == (32, 48, 1)
+    assert len(set(data.test.kinds)) == 6
+
+
+def test_real_castings_are_read(real_data):
+    """casting_300 has 2875 good training pictures and 262 + 453 to test."""
+    data = from_folder(real_data / "casting_300", 16)
+    assert len(data.train) == 2875
+    assert np.bincount(data.test.labels).tolist() == [262, 453]
+    assert data.train.shape == (16, 16, 1)

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from recon_anomaly.blocks import decoder, encoder, pad_to_stride, padded_size
+from recon_anomaly.errors import InputError
+
+sides = st.integers(1, 40)
+strides = st.integers(1, 16)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(0))
+
+
+def test_encoder_is_convolution_relu_and_pooling(images):
+    """Each layer is a 3 x 3 convolution and ReLU, then max-pooling just where it is asked for."""
+    network = encoder(3, (4, 6, 5), (True, False, True))
+    first, second, third = (layer for layer in network if isinstance(layer, nn.Conv2d))
+    wanted = F.max_pool2d(F.conv2d(images, first.weight, first.bias, padding=1).relu(), 2)
+    wanted = F.conv2d(wanted, second.weight, second.bias, padding=1).relu()
+    wanted = F.max_pool2d(F.conv2d(wanted, third.weight, third.bias, padding=1).relu(), 2)
+    torch.testing.assert_close(network(images), wanted)
+    assert wanted.shape == (2, 5, 2, 3)
+
+
+@pytest.mark.parametrize("kernels", [(4,), (4, 6), (4, 6, 5)])
+@pytest.mark.parametrize("pools", [0, 1, 2, 3])
+def test_decoder_mirrors_the_encoder(images, kernels, pools):
+    """The decoder brings what the encoder made back to the shape of the pictures."""
+    pooled = tuple(layer < pools for layer in range(len(kernels)))
+    if sum(pooled) == 3:
+        images = F.pad(images, (0, 4))  # a multiple of 8 is needed
+    code = encoder(3, kernels, pooled)(images)
+    mirror = decoder(3, kernels, pooled)
+    assert mirror(code).shape == images.shape
+    steps = [layer for layer in mirror if isinstance(layer, nn.ConvTranspose2d)]
+    assert [step.in_channels for step in steps] == list(kernels[::-1])
+    assert [step.stride[0] == 2 for step in steps] == list(pooled[::-1])
+
+
+def test_decoder_ends_in_a_linear_layer():
+    """No ReLU stands at the decoder's end, so that the model can choose the range."""
+    network = decoder(1, (2, 3), (True, False))
+    with torch.no_grad():
+        network[-1].bias.fill_(-100.0)
+        assert (network(torch.rand(1, 3, 4, 4)) < -50).all()
+
+
+@pytest.mark.parametrize("kernels", [(), (0,), (4, -1)])
+def test_layers_without_kernels_are_refused(kernels):
+    """No layer, or one without kernels, raises an error that shows the kernels."""
+    with pytest.raises(InputError, match="kernels="):
+        encoder(1, kernels, [True] * len(kernels))
+
+
+@pytest.mark.parametrize("build", [encoder, decoder])
+def test_pooling_has_to_be_said_for_each_layer(build):
+    """A list of poolings that is too short raises an error; no layer is dropped in silence."""
+    with pytest.raises(ValueError, match=r"pooled|zip"):
+        build(1, (4, 6), (True,))
+
+
+@given(sides, sides, strides)
+def test_padded_size_is_the_least_that_fits(height, width, stride):
+    """Both sides are the first multiples of the stride, counting up from the picture's size."""
+    multiples = range(stride, 1000, stride)
+    wanted = tuple(next(m for m in multiples if m >= side) for side in (height, width))
+    assert padded_size(height, width, stride) == wanted
+
+
+@given(sides, sides, strides, st.integers(1, 3))
+def test_padding_repeats_the_last_row_and_column(height, width, stride, channels):
+    """Padding is NumPy's edge mode at the bottom and the right, and nothing else."""
+    images = torch.rand(2, channels, height, width, generator=torch.Generator().manual_seed(0))
+    padded = pad_to_stride(images, stride)
+    missing = [(0, -side % stride) for side in (height, width)]
+    wanted = np.pad(images.numpy(), [(0, 0), (0, 0), *missing], mode="edge")
+    np.testing.assert_array_equal(padded.numpy(), wanted)
+
+
+def test_pictures_that_fit_are_not_copied(images):
+    """Pictures whose sides are multiples already come back as they are."""
+    assert pad_to_stride(images, 4) is images

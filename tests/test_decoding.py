@@ -1,0 +1,235 @@
+"""Decoding one file: every mode, every way to be unusable, resizing, masks."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from recon_anomaly.decoding import Decoded, checked_size, decode, read_mask
+from recon_anomaly.errors import InputError, PictureError, PictureWarning
+
+
+def pixels_of(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    result = decode(path, size, False)
+    assert isinstance(result, Decoded)
+    assert result.notes == []
+    return result.pixels
+
+
+def test_sixteen_bit_png_keeps_its_values(save):
+    """A 16-bit grayscale PNG becomes uint16, pixel by pixel."""
+    pixels = np.random.default_rng(0).integers(0, 65536, (5, 4), dtype=np.uint16)
+    path = save("a.png", pixels)
+    assert pixels_of(path).dtype == np.uint16
+    assert np.array_equal(pixels_of(path)[..., 0], pixels)
+
+
+def test_sixteen_bit_resize_averages_in_sixteen_bits(save):
+    """A resized 16-bit picture is as near to the resized floats as rounding allows."""
+    pixels = np.random.default_rng(0).integers(0, 65536, (16, 16), dtype=np.uint16)
+    path = save("a.png", pixels)
+    floats = Image.fromarray(pixels.astype(np.float32))
+    expected = np.asarray(floats.resize((4, 8), Image.Resampling.BILINEAR))
+    result = pixels_of(path, size=(8, 4))[..., 0]
+    assert np.abs(result - expected.astype(float)).max() <= 0.5
+    assert np.unique(result).size > 16
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.tif", "I;16B"), ("a.pgm", "I")])
+def test_other_sixteen_bit_files_keep_their_values(tmp_path, name, mode):
+    """Big-endian TIFF and 16-bit PGM, which Pillow opens in other modes, are uint16 too."""
+    pixels = np.array([[0, 1, 65535], [256, 40000, 7]], np.uint16)
+    path = tmp_path / name
+    if mode == "I":
+        path.write_bytes(b"P5 3 2 65535\n" + pixels.astype(">u2").tobytes())
+    else:
+        image = Image.frombytes("I;16B", (3, 2), pixels.astype(">u2").tobytes())
+        image.save(path)
+    with Image.open(path) as image:
+        assert image.mode == mode
+    assert np.array_equal(pixels_of(path)[..., 0], pixels)
+
+
+def test_integers_beyond_sixteen_bits_are_refused(save):
+    """A 32-bit TIFF whose values do not fit uint16 is refused, not clamped."""
+    path = save("a.tif", np.array([[0, 70000]], np.int32))
+    assert str(decode(path, None, False)).startswith("its values (0 to 70000) lie outside")
+
+
+def test_float_tiff_is_refused_with_advice(save):
+    """Floating-point pixels have no range that is known here: pass them as an array."""
+    path = save("a.tif", np.zeros((2, 2), np.float32))
+    assert str(decode(path, None, False)).endswith("pass them as an array")
+
+
+def test_lab_tiff_is_refused(save):
+    """A mode without a stated conversion is refused by its name."""
+    path = save("a.tif", Image.new("LAB", (2, 2)))
+    assert "mode LAB is not supported" in decode(path, None, False)
+
+
+def test_sixteen_bit_colours_are_reduced_with_a_note(tmp_path):
+    """Pillow keeps 8 of 16 bits of colour; that is not silent."""
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6 1 1 65535\n" + np.array([65535, 0, 257], ">u2").tobytes())
+    pixels, notes = decode(path, None, False)
+    assert pixels.ravel().tolist() == [255, 0, 1]
+    assert notes == ["16-bit colours, which were reduced to 8 bits"]
+
+
+def test_palette_becomes_rgb(save):
+    """A palette file gives the colours of its palette, not the indices."""
+    image = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    assert pixels_of(save("a.png", image)).tolist() == [[[10, 20, 30], [200, 100, 50]]]
+
+
+def test_bilevel_becomes_black_and_white(save):
+    """A one-bit file gives 0 and 255."""
+    path = save("a.png", Image.fromarray(np.array([[True, False]])))
+    assert pixels_of(path).ravel().tolist() == [255, 0]
+
+
+def test_portable_bitmap_is_read_by_its_content(tmp_path):
+    """A plain bitmap under a .pgm name is read, whatever its number of bits."""
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P1 2 1\n0 1\n")
+    assert pixels_of(path).ravel().tolist() == [255, 0]
+
+
+def test_cmyk_jpeg_becomes_rgb(save):
+    """A CMYK JPEG comes out in its colours, not inverted and not in four channels."""
+    path = save("a.jpg", Image.new("CMYK", (16, 16), (0, 255, 255, 0)), quality=100)
+    pixel = pixels_of(path)[8, 8].astype(int)
+    assert np.abs(pixel - [255, 0, 0]).max() < 8
+
+
+@pytest.mark.parametrize("image_size", [None, (4, 2)])
+def test_exif_orientation_is_applied(image_size, save):
+    """A picture stored lying on its side stands up, before it is resized."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.zeros((16, 32), np.uint8)
+    pixels[:, :16] = 255
+    path = save("a.jpg", pixels, exif=exif.tobytes(), quality=100)
+    result = pixels_of(path, size=image_size)[..., 0]
+    height = len(result)
+    assert result.shape == ((32, 16) if image_size is None else image_size)
+    assert result[: height // 4].min() > 240
+    assert result[-height // 4 :].max() < 15
+
+
+@pytest.mark.parametrize("ending", ["gif", "tif", "webp", "png"])
+def test_first_frame_with_a_note(tmp_path, ending):
+    """Of several frames the first is read, and a note tells it."""
+    frames = [Image.new("L", (4, 4), value) for value in (255, 0)]
+    path = tmp_path / f"a.{ending}"
+    options = {"lossless": True} if ending == "webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+    pixels, notes = decode(path, None, False)
+    assert pixels.min() == 255
+    assert notes == ["several frames, of which only the first was read"]
+
+
+def test_resize_is_bilinear_and_antialiased(save, colour):
+    """Without a JPEG's shortcut the result is Pillow's own bilinear resize."""
+    path = save("a.png", colour(0, (40, 60)))
+    expected = Image.fromarray(colour(0, (40, 60))).resize((5, 7), Image.Resampling.BILINEAR)
+    assert np.array_equal(pixels_of(path, size=(7, 5)), np.asarray(expected))
+
+
+def test_large_jpegs_are_drafted_to_nearly_the_same_pixels(save):
+    """The shortcut for large JPEGs stays near the full resize and is the same every time."""
+    ramp = np.add.outer(np.arange(160), np.arange(80)).astype(np.uint8)
+    path = save("a.jpg", ramp, quality=95)
+    with Image.open(path) as image:
+        full = np.asarray(image.resize((10, 20), Image.Resampling.BILINEAR)).astype(int)
+    drafted = pixels_of(path, size=(20, 10))[..., 0]
+    assert np.abs(drafted - full).max() <= 4
+    assert np.array_equal(drafted, pixels_of(path, size=(20, 10))[..., 0])
+
+
+@pytest.mark.parametrize("action", ["error", "ignore"])
+@pytest.mark.parametrize("side", [10_000, 14_000])
+def test_oversized_picture_is_refused(tmp_path, action, side):
+    """A header of too many pixels is refused, whether Pillow's warning is an error or not."""
+    path = tmp_path / "bomb.pgm"
+    path.write_bytes(b"P5 %d %d 255\n" % (side, side))
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        assert decode(path, None, False) == "it has more than 89478485 pixels"
+
+
+def test_any_exception_of_a_decoder_is_a_reason(monkeypatch, save, gray):
+    """A decoder that trips over bytes in an unforeseen way is no crash."""
+
+    def trip(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("tripped")
+
+    path = save("a.png", gray())
+    monkeypatch.setattr(Image, "open", trip)
+    assert decode(path, None, False) == "it is damaged or unreadable (tripped)"
+
+
+def test_filling_in_truncated_files_is_refused(monkeypatch, save, gray):
+    """Pillow's global switch would turn truncated files into half gray pictures, silently."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    path = save("a.png", gray())
+    with pytest.raises(InputError, match="LOAD_TRUNCATED_IMAGES"):
+        decode(path, None, False)
+    with pytest.raises(InputError, match="LOAD_TRUNCATED_IMAGES"):
+        read_mask(path)
+
+
+def test_mask_is_true_from_half_of_the_range(save):
+    """The threshold is 128 of 255, and 32768 of 65535."""
+    path = save("a.png", np.array([[0, 127, 128, 255]], np.uint8))
+    assert read_mask(path).tolist() == [[False, False, True, True]]
+    path = save("b.png", np.array([[0, 32767, 32768, 65535]], np.uint16))
+    assert read_mask(path).tolist() == [[False, False, True, True]]
+
+
+def test_mask_is_resized_by_nearest_neighbour(save):
+    """Single pixels are neither averaged away nor spread by a resize."""
+    pixels = np.kron(np.array([[255, 0], [0, 255]], np.uint8), np.ones((4, 4), np.uint8))
+    mask = read_mask(save("a.png", pixels), size=(2, 4))
+    assert mask.dtype == bool
+    assert mask.tolist() == [[True, True, False, False], [False, False, True, True]]
+    jpeg = read_mask(save("a.jpg", pixels, quality=100), size=2)
+    assert jpeg.tolist() == [[True, False], [False, True]]
+
+
+def test_coloured_mask_is_read_as_luminance_with_a_warning(save, colour):
+    """A mask in colours is no error, but it is told, on the caller's line."""
+    with pytest.warns(PictureWarning, match=r"1 of 1 pictures had colours.*a\.png") as caught:
+        mask = read_mask(save("a.png", colour()))
+    assert caught[0].filename == __file__
+    assert np.array_equal(mask, np.asarray(Image.fromarray(colour()).convert("L")) >= 128)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (0, "image_size is 0"),
+        (8.0, r"image_size is 8\.0"),
+        (True, "image_size is True"),
+        ((8, 8, 3), r"image_size is \(8, 8, 3\)"),
+        (10_000, "more than 89478485 pixels"),
+    ],
+)
+def test_sizes_out_of_range(size, message):
+    """A size that is no size is an error; one int is a square."""
+    assert checked_size(np.int64(9)) == (9, 9)
+    with pytest.raises(InputError, match=message):
+        checked_size(size)
+
+
+def test_unreadable_mask_is_an_error(tmp_path):
+    """A mask that cannot be read is never an empty one."""
+    (tmp_path / "a.png").touch()
+    with pytest.raises(PictureError, match=r"a\.png cannot be used: it is empty"):
+        read_mask(tmp_path / "a.png", (4, 4))

@@ -1,0 +1,53 @@
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import recon_anomaly
+
+HEAVY = {"torch", "torchvision", "sklearn", "numpy"}
+
+
+def _loaded_after(code):
+    """The names in sys.modules of a fresh Python that ran ``code``."""
+    script = f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_public_names_are_sorted_and_whole():
+    """__all__ is sorted and equals the table of homes; each name can be had."""
+    assert recon_anomaly.__all__ == sorted(recon_anomaly.__all__)
+    assert set(recon_anomaly.__all__) == set(recon_anomaly._HOME_OF)
+    assert all(getattr(recon_anomaly, name) is not None for name in recon_anomaly.__all__)
+
+
+def test_the_version_is_that_of_the_package():
+    """__version__ is what pyproject.toml says."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert recon_anomaly.__version__ == project["version"]
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    """A name that is not public behaves as in any module."""
+    with pytest.raises(AttributeError, match="no attribute 'TeapotAE'"):
+        recon_anomaly.TeapotAE  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import recon_anomaly",
+        "sys.argv = ['x', '--help']\ntry:\n    from recon_anomaly.cli import main; main()\nexcept SystemExit: pass",
+        "sys.argv = ['x', 'plugins']\ntry:\n    from recon_anomaly.cli import main; main()\nexcept SystemExit: pass",
+    ],
+    ids=["import", "help", "plugins"],
+)
+def test_nothing_heavy_is_imported(code):
+    """Importing the library, --help and plugins load neither torch nor scikit-learn nor numpy."""
+    assert not HEAVY & _loaded_after(code)

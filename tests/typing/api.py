@@ -1,0 +1,44 @@
+"""What type checkers see: plain functions and small classes satisfy the contracts. Checked, not run."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor, nn
+
+from recon_anomaly import CVAE, History, Reconstruction, ReconstructionDetector
+from recon_anomaly.protocols import Corruptor, ImageShape, Network, Scorer, WeightSchedule
+
+
+class Identity(nn.Module):
+    def __init__(self, image_shape: ImageShape, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def __call__(self, images: Tensor, /) -> Reconstruction:
+        return Reconstruction(self.gain * images)
+
+    def losses(self, target: Tensor, reconstruction: Reconstruction, /) -> dict[str, Tensor]:
+        return {"reconstruction": (target - reconstruction.mean).abs().mean()}
+
+
+def absolute(target: Tensor, reconstruction: Reconstruction) -> Tensor:
+    return (target - reconstruction.mean).abs().mean(1)
+
+
+def darken(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    dark: np.ndarray = image * np.float32(0.5)
+    return dark, np.ones(image.shape[:2], bool)
+
+
+def ones(history: History) -> Mapping[str, float]:
+    return dict.fromkeys(history.terms, 1.0)
+
+
+network: Network = Identity((8, 8, 1))
+scorer: Scorer = absolute
+corruptor: Corruptor = darken
+schedule: WeightSchedule = ones
+detector: ReconstructionDetector = ReconstructionDetector(Identity, scorer=absolute).fit(
+    np.zeros((4, 8, 8, 1), np.uint8)
+)
+scores: np.ndarray = CVAE(latent_size=8).fit("good").score_samples("new")
