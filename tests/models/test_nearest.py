@@ -91,12 +91,8 @@ def test_a_second_fit_forgets_the_first():
     """Pictures of an earlier, larger fit are never found again."""
     network = fitted()
     network.fit_batches([OTHERS[:2]])
-    assert torch.equal(network(PICTURES[:1]).mean[0], OTHERS[network_index(PICTURES[0])])
-
-
-def network_index(picture):
-    """Return which of the first two other pictures is nearer."""
-    return int((OTHERS[:2] - picture).square().sum((1, 2, 3)).argmin())
+    nearest = (OTHERS[:2] - PICTURES[0]).square().sum((1, 2, 3)).argmin()
+    assert torch.equal(network(PICTURES[:1]).mean[0], OTHERS[nearest])
 
 
 def test_the_kept_shapes_follow_from_the_parameters():

@@ -1,0 +1,396 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from recon_anomaly.errors import InputError
+from recon_anomaly.models.cae import CAENetwork
+from recon_anomaly.models.cvae import CVAENetwork
+from recon_anomaly.protocols import Reconstruction
+from recon_anomaly.registry import build, load
+from recon_anomaly.scorers.max1p import MaximumPixel
+from recon_anomaly.scorers.mse import mean_squared_error
+from recon_anomaly.scorers.reconstruction_probability import ReconstructionProbability
+from recon_anomaly.scoring import (
+    anomaly_maps,
+    exact,
+    fit_scorer,
+    make_noise,
+    reconstruct,
+    reduce_map,
+    score_batches,
+    scored_pairs,
+    target_of,
+)
+
+CPU = torch.device("cpu")
+MODELS = ("brightness", "cae", "cvae", "mean", "nearest", "pca")
+SCORERS = ("max1p", "mse", "reconstruction-probability")
+cudnn = torch.backends.cudnn
+
+
+def random_images(count, height=9, width=11, channels=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, channels, height, width, generator=generator)
+
+
+class Doubling(nn.Module):
+    """Reconstructs a picture as its double, with a variance, and remembers what it was given."""
+
+    stride = 4
+
+    def forward(self, images):
+        self.given = images
+        return Reconstruction(2 * images, log_variance=images)
+
+
+class Features(nn.Module):
+    """Reconstructs the means of blocks of 4 x 4 as zero."""
+
+    stride = 4
+
+    def target(self, images):
+        return F.avg_pool2d(images, 4)
+
+    def forward(self, images):
+        return Reconstruction(torch.zeros_like(self.target(images)))
+
+
+def fitted(model, shape=(9, 11, 2)):
+    """Return a built-in network of random weights, or fitted on 12 pictures."""
+    torch.manual_seed(0)
+    network = load("model", model)(shape)
+    if hasattr(network, "fit_batches"):
+        with torch.no_grad():
+            network.fit_batches([random_images(12, *shape)])
+    return network.eval()
+
+
+# Reconstructions ---------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 13), st.integers(1, 13), st.integers(1, 3))
+def test_pictures_are_padded_for_the_network_and_cropped_back(height, width, channels):
+    """The network gets edge-padded multiples of its stride, and all that it returns is cropped."""
+    images, network = random_images(2, height, width, channels), Doubling()
+    found = reconstruct(network, images)
+    missing = [(0, -side % 4) for side in (height, width)]
+    wanted = np.pad(images.numpy(), [(0, 0), (0, 0), *missing], mode="edge")
+    np.testing.assert_array_equal(network.given, wanted)
+    assert torch.equal(found.mean, 2 * images)
+    assert torch.equal(found.log_variance, images)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 1), (13, 9, 3), (16, 16, 1)])
+@pytest.mark.parametrize("model", [CAENetwork, CVAENetwork])
+def test_any_height_and_width_is_reconstructed(model, shape):
+    """Odd sizes and single pixels come back in their own size."""
+    network = model(shape).eval()
+    images = random_images(3, *shape)
+    assert reconstruct(network, images).mean.shape == images.shape
+
+
+def test_a_network_without_a_stride_gets_the_pictures_themselves():
+    """No stride means a stride of 1: nothing is padded."""
+    network = Doubling()
+    network.stride = 1
+    images = random_images(2)
+    reconstruct(network, images)
+    assert network.given is images
+
+
+def test_the_target_is_the_pictures_or_what_the_network_says():
+    """Without target() the pictures themselves are reconstructed, else what it makes of padded ones."""
+    images = random_images(2, 6, 6)
+    assert target_of(Doubling(), images) is images
+    padded = F.pad(images, (0, 2, 0, 2), mode="replicate")
+    assert torch.equal(target_of(Features(), images), F.avg_pool2d(padded, 4))
+    assert reconstruct(Features(), images).mean.shape == (2, 2, 2, 2)
+
+
+# Draws -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cvae():
+    torch.manual_seed(0)
+    return CVAENetwork((9, 11, 2), kernels=(3, 4), latent_size=3).eval()
+
+
+def test_a_pair_for_each_draw(cvae):
+    """Each row of noise gives one pair, of the pictures and a reconstruction in their size."""
+    images, noise = random_images(2), torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
+    pairs = list(scored_pairs(cvae, images, noise))
+    padded = F.pad(images, (0, 1, 0, 3), mode="replicate")
+    for (target, found), row in zip(pairs, noise, strict=True):
+        assert torch.equal(target, images)
+        mean, log_variance = cvae.encode(padded)
+        wanted = cvae.decode(mean + (0.5 * log_variance).exp() * row)[..., :9, :11]
+        torch.testing.assert_close(found.mean, wanted)
+
+
+def test_without_noise_there_is_one_pair(cvae):
+    """No noise means the one deterministic reconstruction."""
+    images = random_images(2)
+    ((target, found),) = scored_pairs(cvae, images, None)
+    assert target is images
+    assert torch.equal(found.mean, reconstruct(cvae, images).mean)
+
+
+@pytest.mark.parametrize("scorer", [mean_squared_error, MaximumPixel()])
+def test_the_map_is_the_mean_of_the_draws_maps(cvae, scorer):
+    """Maps of draws are averaged: not reconstructions, and not scores."""
+    images, noise = random_images(2), torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    each = [scorer(images, found) for _, found in scored_pairs(cvae, images, noise)]
+    found = anomaly_maps(cvae, scorer, images, noise)
+    torch.testing.assert_close(found, torch.stack(each).double().mean(0).float())
+    average = torch.stack([made.mean for _, made in scored_pairs(cvae, images, noise)]).mean(0)
+    assert not torch.allclose(found, scorer(images, Reconstruction(average)))
+
+
+def test_noise_is_decided_by_the_seed_alone(cvae):
+    """The same seed gives the same rows, another one others, and torch's own generator is left."""
+    scorer = ReconstructionProbability(draws=4000)
+    state = torch.get_rng_state()
+    noise = make_noise(cvae, scorer, 7, CPU)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert noise.shape == (4000, 3)
+    assert torch.equal(noise, make_noise(cvae, scorer, 7, CPU))
+    assert not torch.equal(noise, make_noise(cvae, scorer, 8, CPU))
+    # Standard normal, within 5 standard errors.
+    assert noise.mean(0).abs().max() < 5 / 4000**0.5
+    assert (noise.square().mean(0) - 1).abs().max() < 5 * (2 / 4000) ** 0.5
+
+
+def test_no_noise_where_it_is_not_asked_for_or_cannot_be_used(cvae):
+    """A scorer without draws, or a network that cannot draw, gets none."""
+    assert make_noise(cvae, mean_squared_error, 7, CPU) is None
+    assert make_noise(fitted("cae"), ReconstructionProbability(), 7, CPU) is None
+
+
+# Maps --------------------------------------------------------------------------------------------
+
+
+def test_a_map_of_features_is_brought_to_the_size_of_the_pictures():
+    """Blocks of 4 pixels, two in a row of 6 padded to 8, are spread bilinearly and cropped to 6."""
+    images = torch.zeros(1, 1, 6, 6)
+    images[..., 4:] = 1.0
+    # Column i lies at (i + 1/2) / 4 - 1/2 between the two blocks, and the outer ones are their own.
+    wanted = np.array([0, 0, 1 / 8, 3 / 8, 5 / 8, 7 / 8])
+    found = anomaly_maps(Features(), mean_squared_error, images)
+    np.testing.assert_allclose(found[0], np.tile(wanted, (6, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        lambda target, made: (target - made.mean).abs(),
+        lambda target, made: (target - made.mean).abs().mean((1, 2, 3)),
+        lambda target, made: (target - made.mean).abs().mean(1)[:1],
+        lambda target, made: (target - made.mean).abs().mean(1)[:, 1:],
+    ],
+)
+def test_a_map_of_another_shape_is_refused(scorer):
+    """The error says which shape was got and which pictures it is for."""
+    with pytest.raises(InputError, match=r"map of shape .* \(2, 2, 9, 11\); it must be \(n, h, w\)"):
+        anomaly_maps(Doubling(), scorer, random_images(2))
+
+
+@pytest.mark.parametrize(
+    ("reduction", "wanted"), [("max", 3.0), ("mean", 0.5), ("sum", 3.0), (None, 0.5)]
+)
+def test_reductions_by_name(reduction, wanted):
+    """The score is the maximum, the mean or the sum of a map, the mean if none is named."""
+
+    def scorer(target, reconstruction):
+        raise NotImplementedError
+
+    if reduction is not None:
+        scorer.reduction = reduction
+    maps = torch.tensor([[[0.0, 0.0, 3.0], [1.0, -1.0, 0.0]], [[1.0] * 3] * 2])
+    found = reduce_map(scorer, maps)
+    assert found.dtype == torch.float64
+    assert found[0] == wanted
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_reductions_are_in_float64(reduction):
+    """Two to the 24th and ones, which float32 could not add up, are reduced exactly."""
+    scorer = MaximumPixel()
+    scorer.reduction = reduction
+    maps = torch.tensor([[[2.0**24, 1.0], [1.0, 1.0]]])
+    exact_sum = 2**24 + 3
+    assert reduce_map(scorer, maps).item() == (exact_sum if reduction == "sum" else exact_sum / 4)
+
+
+def test_an_unknown_reduction_is_refused():
+    """The error lists the known ones."""
+    scorer = MaximumPixel()
+    scorer.reduction = "median"
+    with pytest.raises(InputError, match="'median' is unknown; it may be: max, mean, sum"):
+        reduce_map(scorer, torch.zeros(1, 2, 2))
+
+
+# Whole batches -----------------------------------------------------------------------------------
+
+REDUCTIONS = {
+    "max1p": np.max,
+    "mse": np.mean,
+    "reconstruction-probability": np.sum,
+}
+
+
+def scores_and_maps(network, scorer, noise, batches):
+    found = score_batches(network, scorer, batches, noise)
+    scores, maps = zip(*found, strict=True)
+    return np.concatenate(scores), np.concatenate(maps)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_the_laws_of_scores(model, name):
+    """Scores reduce the maps returned; repeated they are equal, in other batches within 1e-6."""
+    network, (scorer, _) = fitted(model), build("scorer", name)
+    noise = make_noise(network, scorer, 0, CPU)
+    fit_scorer(scorer, network, [random_images(6, seed=1)], noise)
+    images = random_images(8, seed=2)
+
+    scores, maps = scores_and_maps(network, scorer, noise, images.split(8))
+    assert scores.dtype == np.float64
+    assert maps.dtype == np.float32
+    assert maps.shape == (8, 9, 11)
+    wanted = REDUCTIONS[name](maps.astype(np.float64), axis=(1, 2))
+    np.testing.assert_allclose(scores, wanted, rtol=1e-13)
+
+    again = scores_and_maps(network, scorer, noise, images.split(8))
+    np.testing.assert_array_equal(again[0], scores)
+    np.testing.assert_array_equal(again[1], maps)
+
+    for batches in (images.split(1), images.split(3)):
+        np.testing.assert_allclose(
+            scores_and_maps(network, scorer, noise, batches)[0], scores, rtol=1e-6
+        )
+    backwards, _ = scores_and_maps(network, scorer, noise, images.flip(0).split(5))
+    np.testing.assert_allclose(backwards[::-1], scores, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_score_is_that_of_the_map_returned(dtype):
+    """A scorer that computes in another type still has its score from the float32 map it returns."""
+
+    def scorer(target, reconstruction):
+        return (target - reconstruction.mean).to(dtype).square().mean(1)
+
+    ((scores, maps),) = score_batches(Doubling(), scorer, [random_images(4)], None)
+    np.testing.assert_allclose(scores, maps.astype(np.float64).mean((1, 2)), rtol=1e-13)
+    with exact():
+        assert anomaly_maps(Doubling(), scorer, random_images(4)).dtype == torch.float32
+
+
+def test_whoever_iterates_keeps_gradients():
+    """Between two batches the caller is not inside inference mode, nor is what makes the batches."""
+
+    def batches():
+        for images in random_images(4).split(2):
+            assert not torch.is_inference_mode_enabled()
+            yield images
+
+    for _ in score_batches(Doubling(), mean_squared_error, batches(), None):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+
+
+class Recording:
+    """Keeps what it is fitted on."""
+
+    draws = 3
+
+    def fit(self, pairs):
+        self.pairs = list(pairs)
+
+
+def test_a_scorer_is_fitted_on_all_pairs(cvae):
+    """Each batch comes once for each draw, without gradients."""
+    scorer, batches = Recording(), random_images(5).split(3)
+    fit_scorer(scorer, cvae, batches, make_noise(cvae, scorer, 0, CPU))
+    assert [len(target) for target, _ in scorer.pairs] == [3, 3, 3, 2, 2, 2]
+    assert torch.equal(scorer.pairs[3][0], batches[1])
+    assert not any(made.mean.requires_grad for _, made in scorer.pairs)
+    fit_scorer(mean_squared_error, cvae, batches, None)  # nothing to fit, and no error
+
+
+# Exactness ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("flag", ["enabled", "benchmark", "deterministic", "allow_tf32"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_exact_leaves_torch_as_it_was(monkeypatch, flag, value, fails):
+    """Flags and gradient mode come back after the block, also where it raised."""
+    monkeypatch.setattr(cudnn, flag, value)
+    names = ("enabled", "benchmark", "deterministic", "allow_tf32")
+    before = {name: getattr(cudnn, name) for name in names}
+    try:
+        with exact():
+            assert torch.is_inference_mode_enabled()
+            assert cudnn.enabled == before["enabled"]
+            assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (False, True, False)
+            if fails:
+                raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    assert {name: getattr(cudnn, name) for name in names} == before
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_exact_keeps_gradients_off_where_they_were():
+    """Inside torch.no_grad the block ends with gradients still off."""
+    with torch.no_grad():
+        with exact():
+            pass
+        assert not torch.is_grad_enabled()
+
+
+def test_scoring_takes_no_part_in_autocast():
+    """A caller inside torch.autocast gets the very scores that it gets outside."""
+    network, images = fitted("cae"), random_images(4)
+    wanted = scores_and_maps(network, mean_squared_error, None, [images])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = scores_and_maps(network, mean_squared_error, None, [images])
+        assert torch.is_autocast_enabled("cpu")
+    np.testing.assert_array_equal(found[0], wanted[0])
+    np.testing.assert_array_equal(found[1], wanted[1])
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_scoring_multiplies_matrices_in_float32(precision):
+    """A caller that allows TF32 or bfloat16 in matrix products gets float32 inside, and it back after."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with exact():
+            inside = torch.get_float32_matmul_precision()
+        after = torch.get_float32_matmul_precision()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert inside == "highest"
+    assert after == precision
+
+
+@pytest.mark.skipif(not hasattr(cudnn, "conv"), reason="this torch has only the older TF32 flags")
+def test_scoring_works_beside_the_newer_flags():
+    """A caller that sets the precision of convolutions by torch 2.9's flags can score, and keeps it."""
+    before = cudnn.conv.fp32_precision
+    cudnn.conv.fp32_precision = "ieee"
+    try:
+        with exact():
+            pass
+        after = cudnn.conv.fp32_precision
+    finally:
+        cudnn.conv.fp32_precision = before
+    assert after == "ieee"
