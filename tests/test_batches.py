@@ -27,6 +27,10 @@ def numbers(images):
     return images[:, 0, 0, 0].tolist()
 
 
+def joined(shuffled):
+    return [number for _, clean in shuffled for number in numbers(clean)]
+
+
 def add_noise(image, rng):
     corrupted = image + rng.random(image.shape, dtype=np.float32)
     return corrupted, (corrupted != image).any(-1)
@@ -96,7 +100,7 @@ def test_the_store_is_left_as_it_is(dtype):
 def test_shuffled_gives_every_picture_once():
     """A shuffled epoch is a permutation, cut into batches, and not the store's own order."""
     found = [numbers(clean) for _, clean in batches(numbered(50), 8).shuffled(3, 1)]
-    order = sum(found, [])
+    order = [number for part in found for number in part]
     assert sorted(order) == list(range(50))
     assert order != list(range(50))
     assert [len(part) for part in found] == [8] * 6 + [2]
@@ -106,7 +110,7 @@ def test_seed_and_epoch_decide_the_order():
     """The same (seed, epoch) gives the same order, and another seed or epoch another one."""
 
     def order(seed, epoch):
-        return sum([numbers(clean) for _, clean in batches(numbered(50)).shuffled(seed, epoch)], [])
+        return joined(batches(numbered(50)).shuffled(seed, epoch))
 
     assert order(3, 1) == order(3, 1)
     assert len({tuple(order(*key)) for key in [(3, 1), (3, 2), (4, 1), (1, 3)]}) == 4
@@ -117,7 +121,7 @@ def test_a_view_gives_its_own_pictures():
     view = from_array(numbered(10)).take([7, 2, 5])
     found = Batches(view, PixelRange(0.0, 1.0, "uint8"), 2, CPU)
     assert [numbers(images) for images in found] == [[7, 2], [5]]
-    assert sorted(sum([numbers(clean) for _, clean in found.shuffled(0, 1)], [])) == [2, 5, 7]
+    assert sorted(joined(found.shuffled(0, 1))) == [2, 5, 7]
 
 
 def test_without_a_corruptor_input_and_target_are_one():

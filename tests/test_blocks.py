@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -66,6 +66,7 @@ def test_pooling_has_to_be_said_for_each_layer(build):
         build(1, (4, 6), (True,))
 
 
+@settings(deadline=None)
 @given(sides, sides, strides)
 def test_padded_size_is_the_least_that_fits(height, width, stride):
     """Both sides are the first multiples of the stride, counting up from the picture's size."""
@@ -74,6 +75,7 @@ def test_padded_size_is_the_least_that_fits(height, width, stride):
     assert padded_size(height, width, stride) == wanted
 
 
+@settings(deadline=None)
 @given(sides, sides, strides, st.integers(1, 3))
 def test_padding_repeats_the_last_row_and_column(height, width, stride, channels):
     """Padding is NumPy's edge mode at the bottom and the right, and nothing else."""

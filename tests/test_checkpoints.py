@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_made_is_found_before_training(good, tmp_path):
     """A file where the folder should be is an error before the first batch."""
     (tmp_path / "file").touch()
     events = Run(tmp_path / "file").detector().iter_fit(good)
-    with pytest.raises(SavedFileError, match="cannot make the checkpoint folder .*file"):
+    with pytest.raises(SavedFileError, match=r"cannot make the checkpoint folder .*file"):
         next(events)
 
 

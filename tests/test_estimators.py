@@ -176,7 +176,10 @@ def test_a_grid_search_reaches_a_models_own_parameters(good, bad):
     """CVAE's keywords are searched like any other."""
     X, y = labelled(good[:8], bad)
     search = GridSearchCV(
-        CVAE(kernels=(2,), epochs=1), {"latent_size": [1, 2]}, scoring="roc_auc", cv=StratifiedKFold(2)
+        CVAE(kernels=(2,), epochs=1),
+        {"latent_size": [1, 2]},
+        scoring="roc_auc",
+        cv=StratifiedKFold(2),
     )
     search.fit(X, y)
     latent_size = search.best_params_["latent_size"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -15,18 +15,21 @@ WIDE = PixelRange(-1.0, 3.0, "float32")
 small_shapes = hnp.array_shapes(min_dims=4, max_dims=4, max_side=3)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(st.sampled_from([np.uint8, np.uint16]), small_shapes))
 def test_integers_have_their_full_scale(array):
     """The range of integers follows from their type, whatever the pictures hold."""
     assert measure_range(array) == (UINT8 if array.dtype == np.uint8 else UINT16)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float32, small_shapes, elements=st.floats(0, 1, width=32)))
 def test_floats_between_zero_and_one_stay(array):
     """Floats that lie in [0, 1] keep their values, even where they do not reach 0 and 1."""
     assert measure_range(array) == UNIT
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float32, small_shapes, elements=st.floats(-1e6, 1e6, width=32)))
 def test_other_floats_are_brought_to_zero_and_one(array):
     """Whatever the floats, they end up in [0, 1]; outside before, their minimum becomes 0."""

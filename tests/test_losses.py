@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as torch_kl_divergence
@@ -62,6 +62,7 @@ def test_a_doubled_batch_has_the_same_loss(loss, pair):
     torch.testing.assert_close(doubled, loss(target, reconstruction))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(-5, 5), st.floats(-10, 10)),

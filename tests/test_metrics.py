@@ -117,7 +117,7 @@ def test_a_figure_without_a_denominator_is_none():
     assert decision_metrics(np.array([0, 0]), np.array([False, False]))["f1"] is None
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(labelled_scores(), st.integers(0, 2**32 - 1))
 def test_resampled_figures_are_those_of_sample_weights(data, seed):
     """Each resample, ties and absent pictures and all, has scikit-learn's figures with its counts."""

@@ -11,7 +11,10 @@ def record(**changes):
         "test_set": "defects",
         "image_size": [64, 48],
         "epochs": 5,
+        "schedule": "constant",
+        "schedule_params": {},
         "model": "cae",
+        "model_params": {},
         "scorer": "mse",
         "seed": 42,
         "n_test_good": 10,
@@ -57,7 +60,8 @@ def test_the_title_says_what_was_tested():
     """The title has data, test set, counts, height x width and the number of seeds."""
     (one,) = tables([record()])
     (two,) = tables([record(), record(seed=43)])
-    start = "castings, defects: 10 good and 4 anomalous, 64x48 px, "
+    start = "castings, defects: 10 good and 4 anomalous, 64x48 px, at most 5 epochs, "
+    start += "constant weights, "
     assert (one.title, two.title) == (start + "1 seed", start + "2 seeds")
 
 
@@ -111,9 +115,10 @@ def test_test_sets_have_tables_of_their_own():
 
 def test_other_settings_are_not_taken_for_other_seeds():
     """A run of 5 epochs and one of 50, as a resumed file may hold, are not averaged into one row."""
-    (table,) = tables([record(key="5"), record(key="50", epochs=50, auroc=0.95)])
-    assert len(table.rows) == 2
-    assert "±" not in markdown(table)
+    found = tables([record(), record(epochs=50, auroc=0.95), record(model_params={"n": 3})])
+    assert [len(table.rows) for table in found] == [2, 1]
+    assert found[0].rows[1][0] == "cae (n=3)"
+    assert not any("±" in markdown(table) for table in found)
 
 
 def test_no_records_give_no_tables():

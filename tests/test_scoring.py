@@ -196,7 +196,9 @@ def test_a_map_of_features_is_brought_to_the_size_of_the_pictures():
 )
 def test_a_map_of_another_shape_is_refused(scorer):
     """The error says which shape was got and which pictures it is for."""
-    with pytest.raises(InputError, match=r"map of shape .* \(2, 2, 9, 11\); it must be \(n, h, w\)"):
+    with pytest.raises(
+        InputError, match=r"map of shape .* \(2, 2, 9, 11\); it must be \(n, h, w\)"
+    ):
         anomaly_maps(Doubling(), scorer, random_images(2))
 
 
@@ -326,26 +328,42 @@ def test_a_scorer_is_fitted_on_all_pairs(cvae):
 # Exactness ---------------------------------------------------------------------------------------
 
 
+FLAGS = ("enabled", "benchmark", "deterministic", "allow_tf32")
+
+
 @pytest.mark.parametrize("value", [True, False])
-@pytest.mark.parametrize("flag", ["enabled", "benchmark", "deterministic", "allow_tf32"])
+@pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("fails", [False, True])
-def test_exact_leaves_torch_as_it_was(monkeypatch, flag, value, fails):
+@pytest.mark.parametrize("on_cuda", [False, True])
+def test_exact_leaves_torch_as_it_was(monkeypatch, flag, value, fails, on_cuda):
     """Flags and gradient mode come back after the block, also where it raised."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: on_cuda)
     monkeypatch.setattr(cudnn, flag, value)
-    names = ("enabled", "benchmark", "deterministic", "allow_tf32")
-    before = {name: getattr(cudnn, name) for name in names}
+    before = {name: getattr(cudnn, name) for name in FLAGS}
     try:
         with exact():
             assert torch.is_inference_mode_enabled()
-            assert cudnn.enabled == before["enabled"]
-            assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (False, True, False)
             if fails:
                 raise ZeroDivisionError
     except ZeroDivisionError:
         pass
-    assert {name: getattr(cudnn, name) for name in names} == before
+    assert {name: getattr(cudnn, name) for name in FLAGS} == before
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("flag", ["benchmark", "allow_tf32"])
+def test_convolutions_on_cuda_are_exact_and_repeatable(monkeypatch, flag):
+    """Where CUDA is in use, cuDNN computes in float32 and always by the same algorithm."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(cudnn, flag, True)
+    with exact():
+        precisions = [cudnn.conv.fp32_precision] if hasattr(cudnn, "conv") else []
+        assert "tf32" not in precisions
+        assert precisions or not cudnn.allow_tf32
+        assert cudnn.enabled
+        assert cudnn.deterministic
+        assert not cudnn.benchmark
 
 
 def test_exact_keeps_gradients_off_where_they_were():
@@ -367,30 +385,46 @@ def test_scoring_takes_no_part_in_autocast():
     np.testing.assert_array_equal(found[1], wanted[1])
 
 
-@pytest.mark.parametrize("precision", ["high", "medium"])
-def test_scoring_multiplies_matrices_in_float32(precision):
-    """A caller that allows TF32 or bfloat16 in matrix products gets float32 inside, and it back after."""
+@pytest.fixture
+def matmul_precision():
+    """Set the precision of matrix products, and set it back after the test."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        with exact():
-            inside = torch.get_float32_matmul_precision()
-        after = torch.get_float32_matmul_precision()
-    finally:
-        torch.set_float32_matmul_precision(before)
-    assert inside == "highest"
-    assert after == precision
+    yield torch.set_float32_matmul_precision
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+@pytest.mark.parametrize("model", ["cae", "cvae", "pca"])
+def test_scoring_multiplies_matrices_in_float32(matmul_precision, model, precision):
+    """A caller that allows TF32 or bfloat16 gets the same scores, and keeps its setting."""
+    network, images = fitted(model), random_images(4)
+    wanted = scores_and_maps(network, mean_squared_error, None, [images])
+    matmul_precision(precision)
+    with exact():
+        if hasattr(cudnn, "conv"):
+            assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+        else:
+            assert torch.get_float32_matmul_precision() == "highest"
+    found = scores_and_maps(network, mean_squared_error, None, [images])
+    assert torch.get_float32_matmul_precision() == precision
+    np.testing.assert_array_equal(found[0], wanted[0])
 
 
 @pytest.mark.skipif(not hasattr(cudnn, "conv"), reason="this torch has only the older TF32 flags")
-def test_scoring_works_beside_the_newer_flags():
-    """A caller that sets the precision of convolutions by torch 2.9's flags can score, and keeps it."""
-    before = cudnn.conv.fp32_precision
-    cudnn.conv.fp32_precision = "ieee"
+@pytest.mark.parametrize("on_cuda", [False, True])
+@pytest.mark.parametrize(
+    "part", [cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul], ids=["conv", "rnn", "matmul"]
+)
+def test_scoring_works_beside_the_newer_flags(monkeypatch, part, on_cuda):
+    """A caller that sets precisions by torch 2.9's flags, one by one, can score and keeps them."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: on_cuda)
+    before = part.fp32_precision
+    wanted = "tf32" if before == "ieee" else "ieee"
+    part.fp32_precision = wanted
     try:
         with exact():
             pass
-        after = cudnn.conv.fp32_precision
+        after = part.fp32_precision
     finally:
-        cudnn.conv.fp32_precision = before
-    assert after == "ieee"
+        part.fp32_precision = before
+    assert after == wanted

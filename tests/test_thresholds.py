@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon_anomaly.errors import InputError
@@ -50,6 +50,7 @@ def every_threshold(scores):
     return [scores.min() - 1, *scores]
 
 
+@settings(deadline=None)
 @given(labelled_scores())
 def test_youden_is_the_best_of_all_thresholds(data):
     """No threshold has a larger sensitivity + specificity - 1 than the one of the rule."""
@@ -59,6 +60,7 @@ def test_youden_is_the_best_of_all_thresholds(data):
     assert youden_index(scores, labels, youden(scores, labels)) == pytest.approx(best, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(labelled_scores())
 def test_best_f1_is_the_best_of_all_thresholds(data):
     """No threshold has a larger F1 than the one of the rule."""
@@ -67,6 +69,7 @@ def test_best_f1_is_the_best_of_all_thresholds(data):
     assert f1(scores, labels, best_f1(scores, labels)) == pytest.approx(best, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(labelled_scores())
 def test_sensitivity_is_the_highest_threshold_that_misses_nothing(data):
     """Every anomalous picture is found, and no threshold that finds them all has fewer alarms."""
@@ -79,6 +82,7 @@ def test_sensitivity_is_the_highest_threshold_that_misses_nothing(data):
     assert threshold >= max(complete)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-99, 99), min_size=1, max_size=30, unique=True), st.integers(0, 100))
 def test_quantile_gives_the_share_of_false_alarms(scores, percent):
     """Of n good pictures with different scores, the share above differs by at most 1 / n."""

@@ -349,7 +349,7 @@ def test_a_broken_validation_loss_names_epoch_and_term():
     network = Scripted([3.0, math.nan, 1.0])
     plan = Plan(Weights(), 3, 0.5, seed=1)
     state = RunState(network, plan, TERMS, CPU)
-    with pytest.raises(TrainingError, match="validation loss term 'reconstruction' .* epoch 2"):
+    with pytest.raises(TrainingError, match=r"validation loss term 'reconstruction' .* epoch 2"):
         list(train(state, pictures(2), pictures(1), plan))
     assert [record.epoch for record in state.history.records] == [1]
 
@@ -436,10 +436,11 @@ def test_a_state_taken_at_any_epoch_goes_on_as_if_undisturbed():
     """A fresh network that loads the state of epoch k ends with the same bits, for every k."""
     plan = Plan(Weights(), 5, 0.05, seed=1, corruptor=add_noise)
     whole = RunState(seeded_spread(), plan, ("reconstruction",), CPU)
-    saved = []
-    for event in train(whole, pictures(9, batch_size=4), pictures(3, 1), plan):
-        if isinstance(event, EpochRecord):
-            saved.append(plain(whole.state_dict()))
+    saved = [
+        plain(whole.state_dict())
+        for event in train(whole, pictures(9, batch_size=4), pictures(3, 1), plan)
+        if isinstance(event, EpochRecord)
+    ]
     assert len(saved) == 5
     for contents in saved:
         other = RunState(Spread(), plan, ("reconstruction",), CPU)

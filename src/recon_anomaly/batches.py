@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .images import PixelRange
 from .protocols import Corruptor
+from .randomness import derive_seed
 from .store import Pictures
 
 __all__ = ["Batches"]
@@ -54,16 +55,15 @@ class Batches:
         Without a corruptor both are one tensor; with one, each picture is spoiled by a generator
         that (seed, epoch, its place in the store) decides.
         """
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.pictures))
+        order = np.random.default_rng(derive_seed(seed, epoch)).permutation(len(self.pictures))
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             clean = self._images(self.pictures.batch(chosen))
-            yield (
-                clean
-                if corruptor is None
-                else self._corrupt(clean, corruptor, [[seed, epoch, place] for place in chosen]),
-                clean,
-            )
+            if corruptor is None:
+                yield clean, clean
+            else:
+                seeds = [derive_seed(seed, epoch, int(place)) for place in chosen]
+                yield self._corrupt(clean, corruptor, seeds), clean
 
     def _images(self, pixels: np.ndarray) -> Tensor:
         images = torch.from_numpy(pixels)
@@ -75,9 +75,9 @@ class Batches:
         low, high, _ = self.pixel_range
         return images.permute(0, 3, 1, 2).to(torch.float32).sub_(low).div_(high - low)
 
-    def _corrupt(self, clean: Tensor, corruptor: Corruptor, keys: list[list[int]]) -> Tensor:
+    def _corrupt(self, clean: Tensor, corruptor: Corruptor, seeds: list[int]) -> Tensor:
         spoiled = [
-            corruptor(image, np.random.default_rng(key))[0]
-            for image, key in zip(clean.permute(0, 2, 3, 1).cpu().numpy(), keys, strict=True)
+            corruptor(image, np.random.default_rng(seed))[0]
+            for image, seed in zip(clean.permute(0, 2, 3, 1).cpu().numpy(), seeds, strict=True)
         ]
         return torch.from_numpy(np.stack(spoiled)).to(self.device).permute(0, 3, 1, 2)

@@ -256,6 +256,7 @@ def _record(
         n_validation=len(detector.validation_scores_),
         epochs_run=len(history),
         kept_epoch=history.kept_epoch,
+        scorer_uses=detector.scorer_uses_,
         milliseconds_per_picture=round(1000 * seconds / len(scores), 4),
     )
 

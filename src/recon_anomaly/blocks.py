@@ -28,13 +28,14 @@ def encoder(channels: int, kernels: Sequence[int], pooled: Sequence[bool]) -> nn
 
     Examples
     --------
+    >>> import torch
     >>> encoder(1, (16, 32), (True, False))(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 32, 4, 4])
     """
     if not kernels or any(kernel < 1 for kernel in kernels):
         raise InputError(f"kernels={tuple(kernels)}: at least one layer of at least one kernel")
     layers: list[nn.Module] = []
-    for inputs, outputs, pool in zip((channels, *kernels), kernels, pooled, strict=False):
+    for inputs, outputs, pool in zip((channels, *kernels[:-1]), kernels, pooled, strict=True):
         layers.append(nn.Conv2d(inputs, outputs, 3, padding=1))
         if pool:
             layers.append(nn.MaxPool2d(2))
@@ -49,6 +50,7 @@ def decoder(channels: int, kernels: Sequence[int], pooled: Sequence[bool]) -> nn
 
     Examples
     --------
+    >>> import torch
     >>> decoder(1, (16, 32), (True, False))(torch.zeros(2, 32, 4, 4)).shape
     torch.Size([2, 1, 8, 8])
     """

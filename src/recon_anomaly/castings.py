@@ -19,6 +19,7 @@ __all__ = ["DEFECT_KINDS", "make_part"]
 
 _Field = NDArray[np.float64]
 _N_BLADES = 7
+_SOFT = 1.7  # pixels over which the lens spreads an edge
 _VISIBLE = 6  # gray levels of 255; a smaller change is lost in the grain and not marked
 
 
@@ -31,7 +32,7 @@ def make_part(
     good = light(part)
     if kind == "good":
         return good, good
-    strength = 1.0
+    strength = rng.uniform(0.4, 2.4)  # from barely visible to gross
     while True:
         spoiled = light(_DEFECTS[kind](part, strength, rng))
         changed = np.abs(spoiled.astype(np.int16) - good) >= _VISIBLE
@@ -53,12 +54,13 @@ class _Part:
     albedo: _Field
 
     def inside(self, distance: _Field) -> _Field:
-        """Share of each pixel on the negative side of an edge, from the distance to the edge."""
-        return (0.5 - distance / self.pixel).clip(0.0, 1.0)
+        """Return how much of each pixel lies on an edge's negative side, as the lens blurs it."""
+        return (0.5 - distance / (_SOFT * self.pixel)).clip(0.0, 1.0)
 
     def place(
         self, rng: np.random.Generator, nearest: float, farthest: float
     ) -> tuple[float, float]:
+        """Draw a point between two distances from the centre."""
         radius, angle = rng.uniform(nearest, farthest), rng.uniform(0, 2 * np.pi)
         return float(radius * np.cos(angle)), float(radius * np.sin(angle))
 
@@ -69,10 +71,11 @@ def _slope(distance: _Field, width: float) -> _Field:
 
 
 def _cast(sides: tuple[int, int], rng: np.random.Generator) -> _Part:
+    """Draw a sound part, in a fixture that leaves it a few degrees and a fraction of a pixel."""
     h, w = sides
-    radius = 0.5 * min(sides) * rng.uniform(0.82, 0.86)
+    radius = 0.5 * min(sides) * rng.uniform(0.840, 0.845)
     y, x = np.mgrid[:h, :w] - np.reshape([(h - 1) / 2, (w - 1) / 2], (2, 1, 1))
-    shift, turn = rng.normal(0, 0.012, size=2), rng.uniform(0, 2 * np.pi)
+    shift, turn = rng.normal(0, 0.004, size=2), rng.uniform(-0.05, 0.05)
     x, y = x / radius - shift[0], y / radius - shift[1]
     x, y = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
     r, angle = np.hypot(x, y), np.arctan2(y, x)
@@ -99,13 +102,14 @@ def _grain(sides: tuple[int, int], size: float, rng: np.random.Generator) -> _Fi
 def _light(part: _Part, rng: np.random.Generator) -> Callable[[_Part], NDArray[np.uint8]]:
     """Set up lamp, surface and camera once; the result photographs any part with them."""
     sides = part.cover.shape[0], part.cover.shape[1]
-    lamp = rng.normal(-0.75 * np.pi, 0.12)
-    fall_x, fall_y = rng.normal(0, 0.03, size=2)
-    gain, offset = rng.normal(1.0, 0.05), rng.normal(0.0, 0.012)
+    lamp = rng.normal(-0.75 * np.pi, 0.05)
+    fall_x, fall_y = rng.normal(0, 0.006, size=2)
+    gain, offset = rng.normal(1.0, 0.012), rng.normal(0.0, 0.003)
     soft = 1 / part.pixel / 9
-    metal = 0.020 * _grain(sides, 0.6, rng) + 0.018 * _grain(sides, soft, rng)
-    ground = 0.17 + 0.010 * _grain(sides, soft, rng)
-    camera = rng.normal(0, 0.008, size=sides)
+    metal = 0.020 * _grain(sides, 0.6, rng) + 0.0100 * _grain(sides, soft, rng)
+    metal *= rng.lognormal(0, 0.25)  # some moulds are rougher than others
+    ground = 0.25 + 0.006 * _grain(sides, soft, rng)
+    camera = rng.normal(0, 0.006, size=sides)
     v, u = np.mgrid[-1 : 1 : sides[0] * 1j, -1 : 1 : sides[1] * 1j]
     fall = 1 + fall_x * u + fall_y * v
 
@@ -126,10 +130,10 @@ def _blow_hole(part: _Part, strength: float, rng: np.random.Generator) -> _Part:
     height, albedo = part.height, part.albedo
     for _ in range(rng.integers(1, 3, endpoint=True)):
         x, y = part.place(rng, 0.25, 0.9)
-        size = strength * max(rng.uniform(0.035, 0.08), 0.6 * part.pixel)
+        size = strength**0.5 * max(rng.uniform(0.045, 0.09), 0.6 * part.pixel)
         pit = np.exp(-((np.hypot(part.x - x, part.y - y) / size) ** 4))
         height = height - rng.uniform(0.4, 0.9) * size * pit
-        albedo = albedo * (1 - min(1.0, strength * rng.uniform(0.25, 0.6)) * pit)
+        albedo = albedo * (1 - min(0.9, strength * rng.uniform(0.35, 0.65)) * pit)
     return replace(part, height=height, albedo=albedo)
 
 
@@ -139,22 +143,22 @@ def _scratch(part: _Part, strength: float, rng: np.random.Generator) -> _Part:
     turn, bend = rng.uniform(0, np.pi), rng.normal(0, 0.25)
     u = np.cos(turn) * (part.x - x) + np.sin(turn) * (part.y - y)
     v = np.cos(turn) * (part.y - y) - np.sin(turn) * (part.x - x) - bend * u**2
-    width = max(rng.uniform(0.012, 0.03), 0.4 * part.pixel)
-    line = np.exp(-((v / width) ** 2)) * part.inside(np.abs(u) - rng.uniform(0.2, 0.5))
-    amount = strength * rng.uniform(0.2, 0.5) * rng.choice([-1.0, 1.0])
+    width = max(rng.uniform(0.02, 0.04), 0.4 * part.pixel)
+    line = np.exp(-((v / width) ** 2)) * part.inside(np.abs(u) - rng.uniform(0.25, 0.5))
+    amount = min(0.6, strength * rng.uniform(0.4, 0.7)) * rng.choice([-1.0, 1.0])
     return replace(part, albedo=part.albedo * (1 + amount * line).clip(0.0, 2.0))
 
 
 def _burr(part: _Part, strength: float, rng: np.random.Generator) -> _Part:
     """Draw a flake of metal that sticks out of the rim, thin and a little duller than the part."""
-    angle, wide = rng.uniform(0, 2 * np.pi), rng.uniform(0.06, 0.16)
+    angle, wide = rng.uniform(0, 2 * np.pi), rng.uniform(0.12, 0.25)
     off = np.angle(np.exp(1j * (np.arctan2(part.y, part.x) - angle)))
     ragged = 1 + 0.35 * np.cos(off * rng.uniform(20, 40) + rng.uniform(0, 2 * np.pi))
     near = np.exp(-((off / wide) ** 4))
-    reach = strength * rng.uniform(0.06, 0.15) * ragged * near
+    reach = strength**0.5 * rng.uniform(0.08, 0.18) * ragged * near
     r = np.hypot(part.x, part.y)
     flake = part.inside(r - 1 - reach) * (r > 0.9)
-    albedo = np.where(r > 1, part.albedo * rng.uniform(0.65, 0.95), part.albedo)
+    albedo = np.where(r > 1, part.albedo * rng.uniform(0.8, 1.1), part.albedo)
     height = np.maximum(part.height, 0.08 * flake * near)
     return replace(part, cover=np.maximum(part.cover, flake), height=height, albedo=albedo)
 
@@ -167,13 +171,13 @@ def _stain(part: _Part, strength: float, rng: np.random.Generator) -> _Part:
     v = (np.cos(turn) * (part.y - y) - np.sin(turn) * (part.x - x)) / slim
     uneven = 0.25 * _grain((part.x.shape[0], part.x.shape[1]), 0.1 / part.pixel, rng)
     patch = _slope(1 + uneven - np.hypot(u, v) / size, 0.35)
-    amount = strength * rng.uniform(0.14, 0.32) * rng.choice([-1.0, 1.0])
+    amount = min(0.5, strength * rng.uniform(0.2, 0.4)) * rng.choice([-1.0, 1.0])
     return replace(part, albedo=part.albedo * (1 + amount * patch).clip(0.0, 2.0))
 
 
 def _short_fill(part: _Part, strength: float, rng: np.random.Generator) -> _Part:
     """Leave out metal that never came: a bite out of the rim, or the outer end of one blade."""
-    size = strength * rng.uniform(0.10, 0.22)
+    size = strength**0.5 * rng.uniform(0.13, 0.26)
     if rng.random() < 0.5:
         x, y = part.place(rng, 1.0, 1.06)
         away = np.hypot(part.x - x, part.y - y) - size

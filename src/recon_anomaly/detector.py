@@ -25,7 +25,7 @@ from .images import measure_range, range_for
 from .inputs import read_anomalous, read_input, split_validation
 from .randomness import seeded
 from .registry import build, build_network, resolve
-from .scoring import exact, fit_scorer, make_noise, reconstruct, score_batches
+from .scoring import exact, fit_scorer, make_noise, reconstruct, score_batches, uses_of
 from .store import Pictures
 from .thresholds import find_threshold
 from .training import Plan, RunState, Tick, evaluate, train
@@ -121,7 +121,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             corruptor, corruptor_name = build("corruptor", self.corruptor, self.corruptor_params)
 
         pictures = read_input(self, X, fitting=True)
-        pixel_range = measure_range(pictures.array)
+        pixel_range = measure_range(pictures)
         parts = self._split(pictures, validation_data, seed)
         measured = () if parts.labelled is None else ("auroc",)
         if missing := set(getattr(schedule, "needs", ())) - set(measured):
@@ -131,7 +131,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             )
 
         def batches(of: Pictures) -> Batches:
-            return Batches(of, range_for(of.array, pixel_range), self.batch_size, device)
+            return Batches(of, range_for(of, pixel_range), self.batch_size, device)
 
         def measure() -> dict[str, float]:
             if parts.labelled is None:
@@ -319,6 +319,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.scorer_ = scorer
         self.noise_ = make_noise(network, scorer, self.seed_, validation.device)
         fit_scorer(scorer, network, validation, self.noise_)
+        self.scorer_uses_ = uses_of(scorer, network)
         scores, peaks = [], []
         for score, maps in score_batches(network, scorer, validation, self.noise_):
             scores.append(score)
@@ -366,7 +367,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def _batches(self, X: Any) -> Batches:
         pictures = read_input(self, X, fitting=False)
-        pixel_range = range_for(pictures.array, self.pixel_range_)
+        pixel_range = range_for(pictures, self.pixel_range_)
         return Batches(pictures, pixel_range, self.batch_size, self._device())
 
     def _device(self) -> torch.device:

@@ -68,6 +68,9 @@ class ReconstructionDetector(BaseDetector):
         The fitted network.
     scorer_ : callable
         The scorer, with what it learned from validation pictures.
+    scorer_uses_ : dict
+        What the scorer uses, where it has a choice: {"variance": ..., "latent": ...} of the
+        reconstruction probability.
     offset_ : float
         ``decision_function`` is ``score_samples`` less this; minus the threshold on ``anomaly_score``.
     validation_scores_ : ndarray of shape (n_validation,)

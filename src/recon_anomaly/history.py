@@ -51,7 +51,7 @@ class EpochRecord:
         parts += [f"{name} {figure:.4f}" for name, figure in self.figures.items()]
         return (
             f"epoch {self.epoch}/{epochs}  {'  '.join(parts)}  "
-            f"learning rate {self.learning_rate:.1g}  {self.seconds:.1f} s"
+            f"learning rate {self.learning_rate:.3g}  {self.seconds:.1f} s"
         )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from .store import Pictures
 
 __all__ = ["PixelRange", "as_pictures", "measure_range", "range_for"]
 
@@ -21,7 +24,7 @@ class PixelRange(NamedTuple):
     dtype: str
 
 
-def measure_range(array: np.ndarray) -> PixelRange:
+def measure_range(pictures: np.ndarray | Pictures) -> PixelRange:
     """Return the range by which pictures like these are brought to [0, 1].
 
     uint8 is divided by 255 and uint16 by 65535. Floats stay as they are where all lie in [0, 1];
@@ -34,16 +37,16 @@ def measure_range(array: np.ndarray) -> PixelRange:
     >>> measure_range(np.array([-1.0, 3.0], np.float32))
     PixelRange(low=-1.0, high=3.0, dtype='float32')
     """
-    name = array.dtype.name
+    name = pictures.dtype.name
     if name in _FULL_SCALE:
         return PixelRange(0.0, _FULL_SCALE[name], name)
-    low, high = float(array.min()), float(array.max())
+    low, high = float(pictures.min()), float(pictures.max())
     if low >= 0 and high <= 1:
         return PixelRange(0.0, 1.0, name)
     return PixelRange(low, high if high > low else low + 1, name)
 
 
-def range_for(array: np.ndarray, fitted: PixelRange) -> PixelRange:
+def range_for(pictures: np.ndarray | Pictures, fitted: PixelRange) -> PixelRange:
     """Return the range for pictures to be scored, given the one that was fitted.
 
     Integers of the other width are divided by their own full scale, and floats in [0, 1] may stand
@@ -55,16 +58,17 @@ def range_for(array: np.ndarray, fitted: PixelRange) -> PixelRange:
         Where the unit is in doubt: floats outside [0, 1] for a detector fitted on integers, or
         integers for one fitted on floats outside [0, 1].
     """
-    name = array.dtype.name
+    name = pictures.dtype.name
     if name == fitted.dtype:
         return fitted
     if fitted.dtype in _FULL_SCALE or (fitted.low, fitted.high) == (0.0, 1.0):
-        found = measure_range(array)
+        found = measure_range(pictures)
         if name in _FULL_SCALE or (found.low, found.high) == (0.0, 1.0):
             return found
+        low, high = float(pictures.min()), float(pictures.max())
         raise InputError(
             f"the detector was fitted on {fitted.dtype} pictures and got {name} ones from "
-            f"{found.low:g} to {found.high:g}; give {fitted.dtype}, or floats in [0, 1]"
+            f"{low:g} to {high:g}; give {fitted.dtype}, or floats in [0, 1]"
         )
     raise InputError(
         f"the detector was fitted on floats from {fitted.low:g} to {fitted.high:g} and got {name} "

@@ -19,6 +19,7 @@ def root_mean_squared_error(
 
     Examples
     --------
+    >>> import torch
     >>> float(root_mean_squared_error(torch.zeros(2, 1, 2, 2), torch.full((2, 1, 2, 2), 0.5)))
     0.5000
     """
@@ -30,6 +31,7 @@ def squared_error(target: Tensor, reconstruction: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> float(squared_error(torch.zeros(2, 1, 2, 2), torch.full((2, 1, 2, 2), 0.5)))
     1.0
     """
@@ -45,6 +47,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> float(kl_divergence(torch.full((4, 3), 2.0), torch.zeros(4, 3)))
     6.0
     """

@@ -19,7 +19,7 @@ def derive_seed(*key: int) -> int:
     >>> derive_seed(42, 1) == derive_seed(42, 1), derive_seed(42, 1) == derive_seed(42, 2)
     (True, False)
     """
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+    return int(np.random.SeedSequence(key[0], spawn_key=key[1:]).generate_state(1, np.uint64)[0])
 
 
 @contextmanager

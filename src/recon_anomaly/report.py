@@ -44,22 +44,18 @@ def tables(records: Iterable[Mapping[str, Any]]) -> list[Table]:
     records : iterable of mapping
         From `iter_bench` or `read_records`.
     """
-    by_set: dict[tuple[str, str], dict[tuple[str, str], list[Mapping[str, Any]]]] = {}
+    by_table: dict[str, dict[tuple[str, str], list[Mapping[str, Any]]]] = {}
     for record in records:
-        groups = by_set.setdefault((record["data"], record["test_set"]), {})
-        groups.setdefault((record["model"], record["scorer"] or ""), []).append(record)
-    found = []
-    for (data, test), groups in by_set.items():
-        first = next(iter(groups.values()))[0]
-        seeds = {record["seed"] for group in groups.values() for record in group}
-        height, width = first["image_size"]
-        title = (
-            f"{data}, {test}: {first['n_test_good']} good and {first['n_test_anomalous']} anomalous, "
-            f"{height}x{width} px, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+        rows = by_table.setdefault(_title(record), {})
+        rows.setdefault((_label(record), record["scorer"] or ""), []).append(record)
+    return [
+        Table(
+            f"{title}, {_seeds(rows.values())}",
+            COLUMNS,
+            tuple(_row(model, scorer, group) for (model, scorer), group in rows.items()),
         )
-        rows = [_row(model, scorer, group) for (model, scorer), group in groups.items()]
-        found.append(Table(title, COLUMNS, tuple(rows)))
-    return found
+        for title, rows in by_table.items()
+    ]
 
 
 def markdown(table: Table) -> str:
@@ -78,6 +74,31 @@ def markdown(table: Table) -> str:
     return f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _title(record: Mapping[str, Any]) -> str:
+    """Return what a table's rows have in common: all settings but model, scorer and seed."""
+    height, width = record["image_size"]
+    schedule = _named(record["schedule"], record["schedule_params"])
+    return (
+        f"{record['data']}, {record['test_set']}: {record['n_test_good']} good and "
+        f"{record['n_test_anomalous']} anomalous, {height}x{width} px, at most {record['epochs']} "
+        f"epochs, {schedule} weights"
+    )
+
+
+def _seeds(groups: Iterable[Sequence[Mapping[str, Any]]]) -> str:
+    count = len({record["seed"] for group in groups for record in group})
+    return f"{count} seed{'s' if count > 1 else ''}"
+
+
+def _label(record: Mapping[str, Any]) -> str:
+    return _named(record["model"], record["model_params"])
+
+
+def _named(name: str, params: Mapping[str, Any]) -> str:
+    listed = ", ".join(f"{key}={value}" for key, value in params.items())
+    return f"{name} ({listed})" if listed else name
+
+
 def _row(model: str, scorer: str, records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     oracle = [record["oracle"] or {} for record in records]
     return (
@@ -86,8 +107,8 @@ def _row(model: str, scorer: str, records: Sequence[Mapping[str, Any]]) -> tuple
         *(_figure(records, name) for name in ("auroc", "average_precision", "pr_auc")),
         _mean([record["f1"] for record in records]),
         _mean([figures.get("f1") for figures in oracle]),
-        _mean([record.get("fit_seconds") for record in records], "{:.1f}"),
-        _mean([record.get("milliseconds_per_picture") for record in records], "{:.2f}"),
+        _time([record.get("fit_seconds") for record in records], "{:.1f}"),
+        _time([record.get("milliseconds_per_picture") for record in records], "{:.2f}"),
     )
 
 
@@ -100,16 +121,17 @@ def _figure(records: Sequence[Mapping[str, Any]], name: str) -> str:
     return f"{text} [{_short(low)}, {_short(high)}]"
 
 
-def _mean(values: Sequence[float | None], form: str = "") -> str:
+def _mean(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "-"
+    spread = f" ± {_short(float(np.std(known, ddof=1)))}" if len(known) > 1 else ""
+    return _short(float(np.mean(known))) + spread
 
-    def show(value: float) -> str:
-        return form.format(value) if form else _short(value)
 
-    spread = f" ± {show(float(np.std(known, ddof=1)))}" if len(known) > 1 else ""
-    return show(float(np.mean(known))) + spread
+def _time(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return form.format(np.mean(known)) if known else "-"
 
 
 def _short(value: float) -> str:

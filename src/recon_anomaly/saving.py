@@ -24,6 +24,7 @@ from .estimators import CAE, CVAE, ReconstructionDetector
 from .history import History
 from .images import PixelRange
 from .registry import build, build_network, find
+from .scoring import uses_of
 from .writing import whole_file
 
 __all__ = ["load", "save"]
@@ -144,6 +145,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> BaseDetector:
         detector.device = device
         detector.network_ = network.to(chosen, memory_format=torch.channels_last)
         detector.scorer_ = scorer
+        detector.scorer_uses_ = uses_of(scorer, network)
         detector.names_ = header["names"]
         noise = tensors["detector"].get("noise")
         detector.noise_ = None if noise is None else noise.to(chosen)

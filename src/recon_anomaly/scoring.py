@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "score_batches",
     "scored_pairs",
     "target_of",
+    "uses_of",
 ]
 
 _REDUCTIONS = {
@@ -36,17 +38,48 @@ _REDUCTIONS = {
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """Compute in float32, without autocast, TF32 or gradients."""
+    """Compute in float32, without autocast, TF32 or gradients.
+
+    Some of these settings are the process's own: only those are touched, and restored, that matter
+    here and that stand otherwise.
+    """
+    changed = [
+        (put, value, before) for get, put, value in _exact_settings() if (before := get()) != value
+    ]
     with (
         torch.inference_mode(),
-        torch.backends.cudnn.flags(
-            enabled=torch.backends.cudnn.enabled,
-            benchmark=False,
-            deterministic=True,
-            allow_tf32=False,
-        ),
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
     ):
-        yield
+        try:
+            for put, value, _ in changed:
+                put(value)
+            yield
+        finally:
+            for put, _, before in changed:
+                put(before)
+
+
+def _exact_settings() -> list[tuple[Callable[[], Any], Callable[[Any], None], Any]]:
+    """Return (get, put, value) of torch's settings that make float32 exact and repeatable."""
+
+    def flag(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+        return partial(getattr, owner, name), partial(setattr, owner, name)
+
+    backends: Any = torch.backends
+    cudnn, mkldnn = backends.cudnn, backends.mkldnn
+    cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch has no type here
+    settings: list[Any] = []
+    if cuda:
+        settings += [(*flag(cudnn, "benchmark"), False), (*flag(cudnn, "deterministic"), True)]
+    if hasattr(cudnn, "conv"):  # since torch 2.9; the older flags raise beside these
+        parts = [mkldnn.conv, mkldnn.rnn, mkldnn.matmul]
+        parts += [cudnn.conv, cudnn.rnn, backends.cuda.matmul] if cuda else []
+        settings += [(*flag(part, "fp32_precision"), "ieee") for part in parts]
+    else:
+        precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+        settings += [(*precision, "highest"), (*flag(cudnn, "allow_tf32"), False)]
+    return settings
 
 
 def target_of(network: Network, images: Tensor) -> Tensor:
@@ -94,7 +127,7 @@ def anomaly_maps(
         maps = drawn if maps is None else maps + drawn
         count += 1
     assert maps is not None
-    maps = maps / count
+    maps = maps.float() / count
     if hasattr(network, "target") and maps.shape[-2:] != images.shape[-2:]:
         size = pad_to_stride(images, _stride(network)).shape[-2:]
         maps = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
@@ -138,7 +171,12 @@ def score_batches(
         with exact():  # entered for each batch: whoever iterates must not find itself inside
             maps = anomaly_maps(network, scorer, images, noise)
             scores = reduce_map(scorer, maps)
-        yield scores.numpy(), maps.float().cpu().numpy()
+        yield scores.numpy(), maps.cpu().numpy()
+
+
+def uses_of(scorer: Any, network: Any) -> dict[str, str]:
+    """Return what the scorer says it uses of this network, and what stands in for the rest."""
+    return dict(scorer.describe(network)) if hasattr(scorer, "describe") else {}
 
 
 def fit_scorer(

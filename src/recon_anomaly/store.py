@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +124,22 @@ class Pictures:
         """Return a BLAKE2b digest, 32 hex digits, over shape, dtype and pixels in their order."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{(len(self), *self.shape)} {self.dtype.name}".encode())
+        for chunk in self._chunks():
+            digest.update(chunk.data)
+        return digest.hexdigest()
+
+    def min(self) -> float:
+        """Return the smallest pixel."""
+        return min(float(chunk.min()) for chunk in self._chunks())
+
+    def max(self) -> float:
+        """Return the largest pixel."""
+        return max(float(chunk.max()) for chunk in self._chunks())
+
+    def _chunks(self) -> Iterator[NDArray[Any]]:
         step = max(1, _CHUNK_BYTES // self.array[0].nbytes)
         for start in range(0, len(self), step):
-            digest.update(self.batch(slice(start, start + step)).data)
-        return digest.hexdigest()
+            yield self.batch(slice(start, start + step))
 
 
 def from_array(array: NDArray[Any]) -> Pictures:

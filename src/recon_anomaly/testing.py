@@ -29,6 +29,7 @@ from .scoring import (
     make_noise,
     reconstruct,
     reduce_map,
+    scored_pairs,
     target_of,
 )
 
@@ -56,10 +57,10 @@ def check_model(model: Any, model_params: Mapping[str, Any] | None = None) -> No
         _fit(network, images)
         with exact():
             target, whole = target_of(network, images), reconstruct(network, images)
+            _law(whole.mean.shape == target.shape, "the reconstruction has the shape of the target")
             again = reconstruct(network, images)
             alone = torch.cat([reconstruct(network, image[None]).mean for image in images])
             terms = network.losses(target, whole)
-        _law(whole.mean.shape == target.shape, "the reconstruction has the shape of the target")
         _law(whole.mean.isfinite().all(), "the reconstruction is finite")
         _law(torch.equal(whole.mean, again.mean), "scoring twice gives the same bits")
         _law(
@@ -72,11 +73,34 @@ def check_model(model: Any, model_params: Mapping[str, Any] | None = None) -> No
         if hasattr(network, "draw"):
             noise = torch.randn(3, network.latent_size, generator=torch.Generator().manual_seed(0))
             with exact():
-                draws = [anomaly_maps(network, _absolute, images, row[None]) for row in noise]
+                draws = [made.mean for _, made in scored_pairs(network, images, noise)]
+                _law(len(draws) == len(noise), "draw gives a reconstruction for each row")
+                _law(
+                    all(made.shape == target.shape for made in draws),
+                    "each draw is a reconstruction of all pictures",
+                )
+                repeated = [made.mean for _, made in scored_pairs(network, images, noise)]
+                single = [made.mean for _, made in scored_pairs(network, images[:1], noise)]
             _law(
-                all(draw.shape == draws[0].shape for draw in draws),
-                "each draw is a reconstruction of all pictures",
+                all(torch.equal(made, other) for made, other in zip(draws, repeated, strict=True)),
+                "a draw depends on the pictures and the row alone",
             )
+            _law(
+                all(
+                    torch.allclose(made[:1], other, rtol=1e-5, atol=1e-6)
+                    for made, other in zip(draws, single, strict=True)
+                ),
+                "a draw does not depend on the batch",
+            )
+        if hasattr(network, "fit_batches"):
+            with seeded(_CPU, 0):
+                fresh = build_network(builder, shape, dict(model_params or {}))
+            _fit(fresh, images[:4])
+            shapes = [
+                {name: tensor.shape for name, tensor in each.state_dict().items()}
+                for each in (network, fresh)
+            ]
+            _law(shapes[0] == shapes[1], "the shapes that are kept follow from the parameters")
 
 
 def check_scorer(scorer: Any, scorer_params: Mapping[str, Any] | None = None) -> None:
@@ -90,19 +114,21 @@ def check_scorer(scorer: Any, scorer_params: Mapping[str, Any] | None = None) ->
         noise = make_noise(network, built, 0, _CPU)
         fit_scorer(built, network, [images], noise)
         with exact():
+            for target, reconstruction in scored_pairs(network, images, noise):
+                drawn = built(target, reconstruction)
+                _law(drawn.shape == (6, 16, 12), "the map is (n, h, w)")
+                _law(drawn.dtype == torch.float32, "the map is float32")
             maps = anomaly_maps(network, built, images, noise)
             again = anomaly_maps(network, built, images, noise)
             alone = torch.cat(
                 [anomaly_maps(network, built, image[None], noise) for image in images]
             )
         scores = reduce_map(built, maps)
-        _law(maps.shape == (6, 16, 12), "the map is (n, h, w)")
-        _law(maps.dtype == torch.float32, "the map is float32")
         _law(maps.isfinite().all(), "the map is finite")
         _law(scores.dtype == torch.float64, "the score is float64")
         _law(torch.equal(maps, again), "scoring twice gives the same bits")
         _law(
-            torch.allclose(scores, reduce_map(built, alone), rtol=1e-5, atol=1e-6),
+            torch.allclose(scores, reduce_map(built, alone), rtol=1e-6, atol=0),
             "a picture's score does not depend on its batch",
         )
 
@@ -129,6 +155,7 @@ def check_schedule(schedule: Any, schedule_params: Mapping[str, Any] | None = No
     built, _ = build("schedule", schedule, schedule_params)
     needed = getattr(built, "needs", ())
     history = History(("reconstruction", "kl"), 20)
+    given = []
     for epoch in range(1, 22):
         before = history.to_dict()
         weights = dict(built(history))
@@ -139,9 +166,13 @@ def check_schedule(schedule: Any, schedule_params: Mapping[str, Any] | None = No
         )
         _law(dict(built(history)) == weights, "the same history gives the same weights")
         _law(history.to_dict() == before, "the history is left as it is")
+        given.append(weights)
         terms = {"reconstruction": 10 / epoch, "kl": 1 + 0.1 * (epoch % 3)}
         figures = dict.fromkeys(needed, 0.5 + 0.02 * (epoch % 5))
         history.records.append(EpochRecord(epoch, terms, terms, weights, 0.001, figures))
+    for epochs, weights in reversed(list(enumerate(given))):
+        earlier = History(history.terms, 20, history.records[:epochs])
+        _law(dict(built(earlier)) == weights, "the same history gives the same weights")
 
 
 def _fit(network: Any, images: torch.Tensor) -> None:

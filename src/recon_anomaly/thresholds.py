@@ -106,6 +106,8 @@ def find_threshold(
         raise InputError(f"rule={rule!r} is unknown; say one of: {', '.join(sorted(RULES))}")
     labels = np.zeros(len(scores), bool) if anomalous is None else np.asarray(anomalous, bool)
     try:
+        if rule == "quantile" and labels.all():
+            raise InputError("rule 'quantile' needs at least one good picture; y has none (+1)")
         if rule not in NEED_LABELS:
             return RULES[rule](scores[~labels], **params)
         if labels.all() or not labels.any():
@@ -120,4 +122,7 @@ def _below(cut: float, scores: np.ndarray) -> float:
     if np.isinf(cut):  # roc_curve's first cut, at which nothing is anomalous
         return float(scores.max())
     lower = scores[scores < cut]
-    return float((cut + lower.max()) / 2) if len(lower) else float(np.nextafter(cut, -np.inf))
+    if not len(lower):
+        return float(np.nextafter(cut, -np.inf))
+    middle = (cut + lower.max()) / 2
+    return float(middle if middle < cut else lower.max())  # between neighbours there is no middle

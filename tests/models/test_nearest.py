@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon_anomaly.errors import InputError, PictureWarning
@@ -49,6 +49,7 @@ def test_small_copies_are_means_of_blocks():
     np.testing.assert_allclose(network(PICTURES).mean, blocks, rtol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
 def test_a_small_copy_is_never_larger_than_the_picture(height, width, size):
     """The copy's sides are the size, or the picture's where that is less."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
@@ -132,6 +132,7 @@ def test_the_loss_is_the_summed_squared_error():
     assert network.losses(images, network(images)) == {"reconstruction": 60.0}
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 20))
 def test_chunks_hold_every_row_once(sizes, least):
     """Chunks keep all rows in order, and none but a lone one is smaller than asked for."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -42,11 +43,14 @@ def show(found: list[Table]) -> None:
         if not console.is_terminal:
             print(markdown(table), end="\n\n")
             continue
-        drawn = RichTable(title=table.title, title_justify="left")
+        drawn = RichTable(
+            title=table.title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
+        )
         for column in table.columns:
-            drawn.add_column(column, justify="left" if column in ("model", "scorer") else "right")
+            text = column in ("model", "scorer")
+            drawn.add_column(column, justify="left" if text else "right", no_wrap=column == "model")
         for row in table.rows:
-            drawn.add_row(*row)
+            drawn.add_row(*(cell.replace(" [", "\n[") for cell in row))
         console.print(drawn)
     print("brackets: 95 % bootstrap interval over pictures; oracle: chosen by the test labels")
 

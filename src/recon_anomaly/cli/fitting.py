@@ -48,4 +48,6 @@ def run_fit(folder: Path, out: Path, *, skip_unreadable: bool, **params: Any) ->
         f"{'x'.join(map(str, pictures.shape))}, {kept}, threshold {-detector.offset_:.6g}",
         file=sys.stderr,
     )
+    for part, used in detector.scorer_uses_.items():
+        print(f"{params['scorer']}: {part}: {used}", file=sys.stderr)
     list_skipped(pictures.skipped)

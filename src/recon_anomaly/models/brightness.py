@@ -36,7 +36,7 @@ class Brightness(nn.Module):
 
     def fit_batches(self, batches: Iterable[Tensor]) -> None:
         """Average the brightness of the training pictures."""
-        brightness = torch.cat([self.target(images).double() for images in batches])
+        brightness = torch.cat([self.target(images).cpu().double() for images in batches])
         self.mean.copy_(brightness.mean(0))
 
     def forward(self, images: Tensor) -> Reconstruction:

@@ -31,9 +31,9 @@ class MeanPicture(nn.Module):
 
     def fit_batches(self, batches: Iterable[Tensor]) -> None:
         """Average the pictures, in float64."""
-        total, count = torch.zeros_like(self.mean, dtype=torch.float64), 0
+        total, count = torch.zeros(self.mean.shape, dtype=torch.float64), 0
         for images in batches:
-            total += images.sum(0, dtype=torch.float64)
+            total += images.cpu().sum(0, dtype=torch.float64)  # not every device has float64
             count += len(images)
         self.mean.copy_(total / count)
 

@@ -47,11 +47,15 @@ class PrincipalComponents(nn.Module):
         for rows in _chunks(batches, max(2 * wanted, 256)):
             if pca is None:
                 pca = IncrementalPCA(max(1, min(wanted, len(rows) - 1)))
-            pca.partial_fit(rows)
+            with np.errstate(invalid="ignore", divide="ignore"):  # shares of a variance of zero
+                pca.partial_fit(rows)
         assert pca is not None
         self.mean.copy_(torch.as_tensor(pca.mean_))
         self.components.zero_()
-        found = torch.as_tensor(pca.components_)[:wanted]
+        # Directions without variance are arbitrary: kept, they would hide whatever lies along them.
+        least = np.finfo(np.float32).eps * max(rows.shape) * max(pca.singular_values_[0], 1)
+        real = pca.components_[pca.singular_values_ > least]
+        found = torch.as_tensor(real)[:wanted]
         self.components[: len(found)] = found
 
     def forward(self, images: Tensor) -> Reconstruction:

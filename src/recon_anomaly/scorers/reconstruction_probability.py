@@ -63,7 +63,7 @@ class ReconstructionProbability:
         for target, reconstruction in pairs:
             if reconstruction.log_variance is not None:
                 return
-            squares = (target - reconstruction.mean).double().square().sum(0)
+            squares = (target - reconstruction.mean).cpu().double().square().sum(0)
             total = squares if total is None else total + squares
             count += len(target)
         if total is not None:

@@ -1,0 +1,50 @@
+"""Settings of the docs: ``python -m sphinx -W --keep-going -b html docs docs/_build``.
+
+Nothing is fetched, neither while building nor while reading. Intersphinx is left out for that reason:
+a missing inventory is a warning that Sphinx cannot be told to tolerate, and ``-W`` would make it an error.
+"""
+
+from importlib.metadata import version
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+project = "recon-anomaly"
+author = "The recon-anomaly developers"
+release = version = version("recon-anomaly")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+exclude_patterns = ["_build"]
+default_role = "py:obj"  # single backticks in docstrings link where they can
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "none"  # numpydoc's sections say the types
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # members are those that api.md names
+python_maximum_signature_line_length = 88
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+html_theme = "furo"
+html_title = f"recon-anomaly {release}"
+html_copy_source = False
+html_show_copyright = False
+html_show_sphinx = False
+html_theme_options = {
+    name: {"code-font-size": "0.76em"} for name in ("light_css_variables", "dark_css_variables")
+}
+html_math_renderer = "mathml"
+
+
+def setup(app):
+    """Write formulas as MathML, which browsers draw by themselves; MathJax would be fetched."""
+    app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
+
+
+def _formula(translator, node):
+    alone = isinstance(node, nodes.math_block)
+    mathml = tex2mathml(node.astext(), as_block=alone)
+    translator.body.append(f'<div style="margin: 1em 0">{mathml}</div>' if alone else mathml)
+    raise nodes.SkipNode

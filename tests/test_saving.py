@@ -1,0 +1,696 @@
+"""Saved detectors: the same bits after loading, and a clear refusal of everything else."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import subprocess
+import sys
+from contextlib import suppress
+from fractions import Fraction
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import recon_anomaly
+from recon_anomaly import (
+    CAE,
+    CVAE,
+    NotFittedError,
+    ReconAnomalyError,
+    Reconstruction,
+    ReconstructionDetector,
+    SavedFileError,
+    load,
+    saving,
+)
+from recon_anomaly.registry import offers, plugin_manager
+from recon_anomaly.scorers.reconstruction_probability import ReconstructionProbability
+
+MODELS = [offer.name for offer in offers("model")]
+SCORERS = [offer.name for offer in offers("scorer")]
+SMALL = {
+    "cae": {"kernels": (2, 3)},
+    "cvae": {"kernels": (2, 3), "latent_size": 3},
+    "nearest": {"capacity": 64},
+    "pca": {"n_components": 3},
+}
+
+
+def named(model, **params):
+    return ReconstructionDetector(model, model_params=SMALL.get(model), **{"epochs": 1} | params)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.safetensors"
+
+
+def read(path):
+    """Return the JSON header and the tensors of a saved detector."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["recon_anomaly"])
+        return header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def rewrite(path, change):
+    """Change the header and tensors of a saved detector, as damage or malice would."""
+    header, tensors = read(path)
+    change(header, tensors)
+    save_file(tensors, path, metadata={"recon_anomaly": json.dumps(header)})
+
+
+def assert_same(loaded, detector, X):
+    """Every figure of the two is the same bit for bit."""
+    assert np.array_equal(loaded.score_samples(X), detector.score_samples(X))
+    assert np.array_equal(loaded.decision_function(X), detector.decision_function(X))
+    assert np.array_equal(loaded.anomaly_map(X), detector.anomaly_map(X))
+    assert np.array_equal(loaded.validation_scores_, detector.validation_scores_)
+    for name in ("offset_", "map_scale_", "threshold_rule_", "seed_", "image_shape_", "names_"):
+        assert getattr(loaded, name) == getattr(detector, name), name
+    assert loaded.pixel_range_ == detector.pixel_range_
+    assert loaded.n_features_in_ == detector.n_features_in_
+    assert loaded.history_ == detector.history_
+
+
+# There and back ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_loaded_detector_is_the_saved_one(model, scorer, good, bad, path):
+    """Scores, decisions, maps, threshold and history of every model with every scorer are bit-equal."""
+    detector = named(model, scorer=scorer).fit(good)
+    detector.save(path)
+    assert_same(load(path), detector, np.concatenate([good, bad]))
+
+
+def test_another_process_gives_the_same_bits(good, bad, tmp_path):
+    """A file of every model and scorer, loaded by a fresh interpreter, scores bit-equally."""
+    X = np.concatenate([good[:20], bad])
+    np.save(tmp_path / "X.npy", X)
+    expected = {}
+    for model in MODELS:
+        detector = named(model).fit(good)
+        for scorer in SCORERS:
+            name = f"{model} {scorer}"
+            scoring = detector.with_scorer(scorer, good[20:])
+            scoring.save(tmp_path / f"{name}.safetensors")
+            expected[name] = scoring.decision_function(X)
+    code = (
+        "import sys, pathlib, numpy, recon_anomaly\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "X = numpy.load(folder / 'X.npy')\n"
+        "files = sorted(folder.glob('*.safetensors'))\n"
+        "found = {f.stem: recon_anomaly.load(f).decision_function(X) for f in files}\n"
+        "numpy.savez(folder / 'found.npz', **found)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code, str(tmp_path)], check=True)
+    found = np.load(tmp_path / "found.npz")
+    assert sorted(found) == sorted(expected)
+    assert [name for name in found if not np.array_equal(found[name], expected[name])] == []
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.random.default_rng(0).integers(0, 65535, (9, 7, 5, 4)).astype(np.uint16),
+        np.random.default_rng(0).random((9, 7, 5, 3)),
+        np.random.default_rng(0).normal(3, 9, (9, 13, 6)),
+        np.random.default_rng(0).normal(3, 9, (9, 6)),
+    ],
+    ids=["uint16", "shares", "floats", "rows"],
+)
+@pytest.mark.parametrize("estimator", [CAE, CVAE])
+def test_every_kind_of_picture_survives(estimator, X, path):
+    """Shape and pixel range come back, so that the same X is scored as before."""
+    detector = estimator(kernels=(2, 3), epochs=1).fit(X)
+    detector.save(path)
+    assert_same(load(path), detector, X)
+    assert np.array_equal(load(path).reconstruct(X), detector.reconstruct(X))
+
+
+def test_parameters_come_back(good, path):
+    """Every one of them, tuples as tuples; registered names come back in full, which always works."""
+    params = {
+        "kernels": (2, 3),
+        "latent_size": 3,
+        "scorer": "reconstruction-probability",
+        "scorer_params": {"draws": 3, "floor": 0.01},
+        "schedule_params": {"weights": {"kl": 4.0}},
+        "corruptor": "gaussian",
+        "corruptor_params": {"std": 0.1},
+        "image_size": (16, 16),
+        "epochs": 2,
+        "batch_size": 7,
+        "contamination": 0.25,
+        "random_state": 3,
+    }
+    detector = CVAE(**params).fit(good)
+    detector.save(path)
+    loaded = load(path)
+    assert type(loaded) is CVAE
+    full = {
+        "scorer": "builtin:reconstruction-probability",
+        "schedule": "builtin:constant",
+        "corruptor": "builtin:gaussian",
+    }
+    assert loaded.get_params() == detector.get_params() | full
+    assert detector.get_params()["scorer"] == "reconstruction-probability"
+
+
+@pytest.mark.parametrize("random_state", [7, np.int64(7), np.int32(7)])
+def test_a_loaded_detector_fits_again_alike(random_state, good, path):
+    """With a whole number as random_state the fit of the file can be repeated bit for bit."""
+    detector = CAE(kernels=(2, 3), epochs=2, random_state=random_state).fit(good)
+    detector.save(path)
+    again = load(path).fit(good)
+    assert np.array_equal(again.score_samples(good), detector.score_samples(good))
+
+
+def test_a_generator_as_random_state_is_saved_as_the_seed_it_gave(good, path):
+    """Its state is not kept: a number stands in the file, and the detector scores as before."""
+    detector = CAE(kernels=(2, 3), epochs=1, random_state=np.random.RandomState(1)).fit(good)
+    detector.save(path)
+    assert load(path).random_state == detector.seed_
+    assert_same(load(path), detector, good)
+    assert isinstance(detector.random_state, np.random.RandomState)
+
+
+def test_no_random_state_stays_none(good, path):
+    """A detector without a seed of its own has none after loading."""
+    detector = named("mean", random_state=None).fit(good)
+    detector.save(path)
+    assert load(path).random_state is None
+    assert load(path).seed_ == detector.seed_
+
+
+def test_a_calibrated_threshold_survives(good, bad, path):
+    """The rule and its parameters come back with the offset."""
+    detector = named("mean").fit(good).calibrate(good, rule="value", threshold=np.float32(0.125))
+    detector.save(path)
+    assert load(path).offset_ == -0.125
+    assert load(path).threshold_rule_ == {"rule": "value", "threshold": 0.125}
+    labels = np.r_[np.ones(40), -np.ones(8)]
+    detector.calibrate(np.concatenate([good, bad]), labels, "youden").save(path)
+    assert_same(load(path), detector, bad)
+
+
+def test_a_loaded_detector_does_everything(good, bad, path):
+    """It calibrates, takes another scorer, is saved again, and pickles."""
+    detector = named("cvae", scorer="reconstruction-probability").fit(good)
+    detector.save(path)
+    loaded = load(path)
+    detector.calibrate_on_validation(false_alarm=0.3)
+    assert loaded.calibrate_on_validation(false_alarm=0.3).offset_ == detector.offset_
+    other = path.with_name("b.safetensors")
+    loaded.with_scorer("max1p", good).save(other)
+    expected = detector.with_scorer("max1p", good)
+    assert_same(load(other), expected, bad)
+    loaded.save(other)
+    assert_same(load(other), detector, bad)
+    assert_same(pickle.loads(pickle.dumps(loaded)), detector, bad)
+
+
+def test_names_of_columns_survive(good, path):
+    """Rows of a data frame are scored after loading as before, without a warning."""
+    frame = pd.DataFrame(good.reshape(40, -1)[:, :6].astype(float), columns=list("abcdef"))
+    detector = named("mean").fit(frame)
+    detector.save(path)
+    assert np.array_equal(load(path).score_samples(frame), detector.score_samples(frame))
+
+
+def test_every_way_to_load_is_the_same(good, path):
+    """recon_anomaly.load and the estimators' own load read any saved detector, also from a str."""
+    detector = CAE(kernels=(2, 3), epochs=1).fit(good)
+    detector.save(str(path))
+    for loaded in (load(str(path)), recon_anomaly.load(path), CAE.load(path), CVAE.load(path)):
+        assert type(loaded) is CAE
+        assert np.array_equal(loaded.score_samples(good), detector.score_samples(good))
+    assert load(path, device="cpu").device == "cpu"
+
+
+def test_the_device_of_loading_is_checked(good, path):
+    """An unknown device is refused with the known ones."""
+    named("mean").fit(good).save(path)
+    with pytest.raises(recon_anomaly.InputError, match=r"device='gpu'.*known are: auto"):
+        load(path, device="gpu")
+
+
+def test_places_and_habits_are_not_saved(good, path, tmp_path):
+    """The checkpoint's folder and verbosity belong to the run, not to the detector."""
+    detector = CAE(kernels=(2, 3), epochs=1, checkpoint=tmp_path / "run", verbose=1).fit(good)
+    detector.save(path)
+    assert (load(path).checkpoint, load(path).verbose) == (None, 0)
+    assert (detector.checkpoint, detector.verbose) == (tmp_path / "run", 1)
+
+
+def test_the_header_says_what_the_file_is(good, path):
+    """It is JSON that names format, versions, plugins, shape, range and rule, and holds no code."""
+    detector = named("cvae", scorer="reconstruction-probability").fit(good)
+    detector.save(path)
+    header, tensors = read(path)
+    assert header["format"] == 1
+    assert header["versions"]["recon-anomaly"] == recon_anomaly.__version__
+    assert header["versions"]["torch"] == version("torch")
+    assert header["plugins"]["model"]["distribution"] == "recon-anomaly"
+    assert header["names"]["model"] == "builtin:cvae"
+    assert header["model_shape"] == [16, 16, 1]
+    assert header["pixel_range"] == {"low": 0.0, "high": 255.0, "dtype": "uint8"}
+    assert header["threshold_rule"] == {"rule": "quantile"}
+    assert {"scorer.log_variance", "detector.validation_scores", "detector.noise"} <= set(tensors)
+
+
+def test_saving_leaves_the_detector_as_it_is(good, path):
+    """No attribute changes, and saving twice gives the same bytes."""
+    detector = named("cvae").fit(good)
+    before = dict(vars(detector))
+    detector.save(path)
+    first = path.read_bytes()
+    detector.save(path)
+    assert vars(detector) == before
+    assert path.read_bytes() == first
+
+
+# Plugins -------------------------------------------------------------------------------------------
+
+
+def test_a_plugins_detector_survives(acme, good, bad, path):
+    """A third party's model, scorer, schedule and corruptor are found again by their names."""
+    detector = ReconstructionDetector(
+        "skip-ae",
+        scorer="worst-tenth",
+        schedule="warm-up",
+        corruptor="black-bar",
+        corruptor_params={"height": 0.3},
+        epochs=2,
+    ).fit(good)
+    detector.save(path)
+    assert_same(load(path), detector, bad)
+    header, _ = read(path)
+    assert header["names"] == {
+        "model": "acme:skip-ae",
+        "scorer": "acme:worst-tenth",
+        "schedule": "acme:warm-up",
+        "corruptor": "acme:black-bar",
+    }
+    plugin = {"distribution": "recon-anomaly-acme", "version": "1.2.3"}
+    assert header["plugins"] == dict.fromkeys(header["names"], plugin)
+
+
+@pytest.mark.parametrize(
+    ("params", "kind", "name"),
+    [
+        ({"model": "skip-ae", "epochs": 1}, "model", "acme:skip-ae"),
+        ({"model": "mean", "scorer": "worst-tenth"}, "scorer", "acme:worst-tenth"),
+    ],
+)
+def test_a_missing_plugin_is_named_with_its_package(
+    params, kind, name, acme, good, path, monkeypatch
+):
+    """Where a plugin is not installed, the message says which package and version to install."""
+    ReconstructionDetector(**params).fit(good).save(path)
+    monkeypatch.setenv("RECON_ANOMALY_PLUGINS", "")
+    plugin_manager.cache_clear()
+    message = rf"needs the {kind} '{name}'; install the package recon-anomaly-acme 1\.2\.3$"
+    with pytest.raises(SavedFileError, match=message):
+        load(path)
+
+
+def test_a_plugin_that_cannot_be_imported_is_named(acme, good, path, monkeypatch):
+    """An installed plugin that is broken is an error of the file, with package and cause."""
+    ReconstructionDetector("skip-ae", epochs=1).fit(good).save(path)
+    monkeypatch.setitem(sys.modules, "acme_recon.model", None)
+    with pytest.raises(SavedFileError, match="acme"):
+        load(path)
+
+
+def test_training_plugins_are_not_needed_to_score(acme, good, path, monkeypatch):
+    """A detector whose schedule and corruptor are gone still loads and scores."""
+    detector = CAE(kernels=(2, 3), epochs=1, schedule="warm-up", corruptor="black-bar").fit(good)
+    detector.save(path)
+    monkeypatch.setenv("RECON_ANOMALY_PLUGINS", "")
+    plugin_manager.cache_clear()
+    assert_same(load(path), detector, good)
+
+
+class Gray(torch.nn.Module):
+    def __init__(self, image_shape):
+        super().__init__()
+        self.level = torch.nn.Parameter(torch.full((), 0.5))
+
+    def forward(self, images):
+        return Reconstruction(self.level.expand_as(images))
+
+    def losses(self, target, reconstruction):
+        return {"reconstruction": (target - reconstruction.mean).square().mean()}
+
+
+def flat_weights(history):
+    return dict.fromkeys(history.terms, 1.0)
+
+
+def untouched(image, rng):
+    return image, np.zeros(image.shape[:2], bool)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("model", Gray),
+        ("scorer", ReconstructionProbability()),
+        ("scorer", lambda target, made: (target - made.mean).abs().mean(1)),
+        ("schedule", flat_weights),
+        ("corruptor", untouched),
+    ],
+)
+def test_what_is_not_registered_is_refused(kind, value, good, path):
+    """An object that could not be found again by a name is an error that says which, and no file."""
+    detector = ReconstructionDetector(epochs=1, **{kind: value}).fit(good)
+    with pytest.raises(SavedFileError, match=f"the {kind} .* is not registered.* by a plugin"):
+        detector.save(path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_registered_class_is_saved_by_its_name(good, path):
+    """The very class that a name stands for is as good as the name."""
+    from recon_anomaly.models.mean import MeanPicture
+    from recon_anomaly.scorers.max1p import MaximumPixel
+
+    detector = ReconstructionDetector(MeanPicture, scorer=MaximumPixel).fit(good)
+    detector.save(path)
+    assert_same(load(path), detector, good)
+
+
+def test_an_estimator_of_ones_own_is_refused(good, path):
+    """A subclass could not be found again: the message lists what can be saved."""
+
+    class Mine(CAE):
+        pass
+
+    with pytest.raises(SavedFileError, match=r"Mine cannot be saved; use one of: .*CAE, CVAE"):
+        Mine(kernels=(2, 3), epochs=1).fit(good).save(path)
+
+
+@pytest.mark.parametrize(
+    "params", [{"validation_fraction": Fraction(1, 4)}, {"learning_rate": np.inf}]
+)
+def test_a_parameter_that_json_cannot_hold_is_refused(params, good, path):
+    """Nothing is saved that would come back as something else."""
+    detector = named("mean", **params).fit(good)
+    with pytest.raises(SavedFileError, match="cannot be saved as JSON"):
+        detector.save(path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_an_unfitted_detector_is_not_saved(path):
+    """There is nothing to save yet."""
+    with pytest.raises(NotFittedError):
+        CAE().save(path)
+
+
+# Writing -------------------------------------------------------------------------------------------
+
+
+def test_an_old_file_is_replaced(good, path):
+    """The newer detector is in the file, and nothing else is beside it."""
+    named("mean").fit(good // 2).save(path)
+    detector = named("mean").fit(good)
+    detector.save(path)
+    assert_same(load(path), detector, good)
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("make", [lambda p: p / "missing" / "a.safetensors", lambda p: p])
+def test_a_target_that_cannot_be_written_is_named(make, good, tmp_path):
+    """A missing folder and a folder are refused, and nothing is left behind."""
+    target = make(tmp_path)
+    with pytest.raises(SavedFileError, match=f"cannot write {target}"):
+        named("mean").fit(good).save(target)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_save_keeps_the_old_file(good, path, monkeypatch):
+    """A disk that fails in the middle leaves the old detector, whole, and no temporary file."""
+    detector = named("mean").fit(good)
+    detector.save(path)
+
+    def fail(tensors, temporary, metadata):
+        temporary.write_bytes(b"half")
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(saving, "save_file", fail)
+    with pytest.raises(SavedFileError, match=r"a\.safetensors: Input/output error"):
+        named("mean").fit(good // 2).save(path)
+    assert_same(load(path), detector, good)
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file size limits are POSIX's")
+def test_a_full_disk_is_an_error_that_names_the_path(good, path):
+    """What safetensors raises when it cannot write is a SavedFileError with the path."""
+    import resource
+
+    detector = named("mean").fit(good)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(SavedFileError, match=r"a\.safetensors"):  # noqa: PT012
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
+        try:
+            detector.save(path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(path.parent.iterdir()) == []
+
+
+# Files that are no saved detector ------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(good, path):
+    """A saved detector with a scorer that learned something."""
+    named("cvae", scorer="reconstruction-probability").fit(good).save(path)
+    return path
+
+
+def test_a_missing_file_is_named(tmp_path):
+    """As is a folder, or a file below a file."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "missing.safetensors", tmp_path, tmp_path / "file" / "a.safetensors"):
+        with pytest.raises(SavedFileError, match=f"cannot read {path}"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [b"", b"\0", b"not a detector", bytes(1000), b"\xff" * 1000, b"\x02" + bytes(7) + b"{}"],
+    ids=["empty", "one byte", "text", "zeros", "ones", "no tensors"],
+)
+def test_another_file_is_refused(contents, path):
+    """Whatever is in it, the error names the file."""
+    path.write_bytes(contents)
+    with pytest.raises(SavedFileError, match=r"a\.safetensors"):
+        load(path)
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.01, 0.5, 0.99, 0.9999])
+def test_a_truncated_file_is_refused(share, saved):
+    """Cut anywhere, in the header or in the tensors, it is no detector."""
+    contents = saved.read_bytes()
+    saved.write_bytes(contents[: int(share * len(contents))])
+    with pytest.raises(SavedFileError, match=r"cannot read .*a\.safetensors"):
+        load(saved)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_another_safetensors_file_is_refused(metadata, path):
+    """Weights of something else are told from a detector."""
+    save_file({"weight": torch.zeros(3)}, path, metadata=metadata)
+    with pytest.raises(SavedFileError, match="is a safetensors file, but no saved detector"):
+        load(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "[" * 100_000])
+def test_a_header_that_is_no_json_object_is_refused(text, path):
+    """Also one that is nested beyond measure."""
+    save_file({"weight": torch.zeros(3)}, path, metadata={"recon_anomaly": text})
+    with pytest.raises(SavedFileError, match=r"a\.safetensors is damaged: its header is no JSON"):
+        load(path)
+
+
+class Malice:
+    def __init__(self, made):
+        self.made = made
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.made),))
+
+
+@pytest.mark.parametrize("write", [pickle.dump, torch.save])
+def test_a_pickle_is_refused_and_not_run(write, path, tmp_path):
+    """Nothing is ever unpickled."""
+    with path.open("wb") as file:
+        write(Malice(tmp_path / "made"), file)
+    with pytest.raises(SavedFileError, match="cannot read"):
+        load(path)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["os:system", "builtins:eval", "recon_anomaly.models.mean:MeanPicture"]
+)
+@pytest.mark.parametrize("kind", ["model", "scorer"])
+def test_nothing_is_imported_by_a_name_in_the_file(kind, name, saved):
+    """A module path in place of a registered name is an unknown plugin."""
+
+    def change(header, tensors):
+        header["names"][kind] = name
+        header["params"][kind] = name
+
+    rewrite(saved, change)
+    with pytest.raises(SavedFileError, match=rf"needs the {kind} '{name}'"):
+        load(saved)
+
+
+def test_a_newer_format_says_who_wrote_it(saved):
+    """The message has both formats and the version that wrote the file."""
+
+    def change(header, tensors):
+        header["format"] = 2
+        header["versions"]["recon-anomaly"] = "9.9"
+
+    rewrite(saved, change)
+    with pytest.raises(SavedFileError, match=r"has format 2, this version reads 1; .* 9\.9"):
+        load(saved)
+
+
+def without(key):
+    def change(header, tensors):
+        del header[key]
+
+    return change
+
+
+def with_value(key, value):
+    def change(header, tensors):
+        header[key] = value
+
+    return change
+
+
+NEEDED = [
+    "format",
+    "estimator",
+    "params",
+    "model_shape",
+    "pixel_range",
+    "offset",
+    "threshold_rule",
+    "map_scale",
+    "seed",
+    "names",
+    "history",
+]
+
+
+@pytest.mark.parametrize("key", NEEDED)
+def test_a_header_without_an_entry_is_refused(key, saved):
+    """Every entry that a detector is made of is missed."""
+    rewrite(saved, without(key))
+    with pytest.raises(SavedFileError, match=r"a\.safetensors is damaged"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("estimator", "Popen"),
+        ("estimator", ["CAE"]),
+        ("params", {"nonsense": 1}),
+        ("params", 3),
+        ("model_shape", [16, 16]),
+        ("model_shape", "16"),
+        ("model_shape", [16, 16, 3]),
+        ("model_shape", [-16, 16, 1]),
+        ("names", {"model": 3}),
+        ("names", []),
+        ("pixel_range", {"low": 0}),
+        ("pixel_range", {"low": "a", "high": "b", "dtype": "uint8"}),
+        ("pixel_range", {"low": 1.0, "high": 1.0, "dtype": "uint8"}),
+        ("offset", "high"),
+        ("offset", None),
+        ("offset", float("nan")),
+        ("map_scale", "large"),
+        ("history", {}),
+        ("history", {"terms": ["a"], "planned_epochs": 1, "records": [{}], "kept_epoch": 1}),
+    ],
+)
+def test_a_header_with_a_wrong_entry_is_refused(key, value, saved):
+    """It is found when the file is loaded, not when pictures are scored."""
+    rewrite(saved, with_value(key, value))
+    with pytest.raises(SavedFileError, match=r"a\.safetensors"):
+        load(saved)
+
+
+def drop(name):
+    def change(header, tensors):
+        del tensors[name]
+
+    return change
+
+
+def reshape(header, tensors):
+    tensors["network.latent_mean.bias"] = torch.zeros(7)
+
+
+def rename(header, tensors):
+    tensors["network.other"] = tensors.pop("network.latent_mean.bias")
+
+
+def shrink_noise(header, tensors):
+    tensors["detector.noise"] = torch.zeros(10, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        drop("network.latent_mean.bias"),
+        drop("detector.validation_scores"),
+        drop("detector.noise"),
+        drop("scorer.log_variance"),
+        reshape,
+        rename,
+        shrink_noise,
+    ],
+    ids=["weight", "validation", "noise", "scorer", "shape", "name", "noise shape"],
+)
+def test_tensors_that_do_not_fit_are_refused(change, saved):
+    """A missing, renamed or reshaped tensor is found when the file is loaded."""
+    rewrite(saved, change)
+    with pytest.raises(SavedFileError, match=r"a\.safetensors"):
+        load(saved)
+
+
+def test_a_flipped_byte_is_survived(saved, good):
+    """Damage anywhere in the header is refused when it is loaded, or harmless, or told at scoring."""
+    contents = saved.read_bytes()
+    length = 8 + int.from_bytes(contents[:8], "little")
+    refused = 0
+    for place in np.random.default_rng(0).integers(0, length, 60):
+        damaged = bytearray(contents)
+        damaged[place] ^= 0x15
+        saved.write_bytes(damaged)
+        try:
+            loaded = load(saved)
+        except SavedFileError:
+            refused += 1
+        else:
+            with suppress(ReconAnomalyError):
+                assert loaded.score_samples(good[:2]).shape == (2,)
+    assert refused > 20
