@@ -4,6 +4,7 @@ Nothing is fetched, neither while building nor while reading. Intersphinx is lef
 a missing inventory is a warning that Sphinx cannot be told to tolerate, and ``-W`` would make it an error.
 """
 
+import re
 from importlib.metadata import version
 
 from docutils import nodes
@@ -24,7 +25,6 @@ autodoc_typehints = "none"  # numpydoc's sections say the types
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # members are those that api.md names
 python_maximum_signature_line_length = 88
-add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
@@ -32,9 +32,6 @@ html_title = f"recon-anomaly {release}"
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
-html_theme_options = {
-    name: {"code-font-size": "0.76em"} for name in ("light_css_variables", "dark_css_variables")
-}
 html_math_renderer = "mathml"
 
 
@@ -45,6 +42,8 @@ def setup(app):
 
 def _formula(translator, node):
     alone = isinstance(node, nodes.math_block)
-    mathml = tex2mathml(node.astext(), as_block=alone)
+    # Where TeX reads one half, docutils reads a twelve.
+    formula = re.sub(r"frac(\d)(\d)", r"frac{\1}{\2}", node.astext())
+    mathml = tex2mathml(formula, as_block=alone)
     translator.body.append(f'<div style="margin: 1em 0">{mathml}</div>' if alone else mathml)
     raise nodes.SkipNode

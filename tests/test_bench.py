@@ -5,8 +5,9 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from recon_anomaly import InputError, PluginError, SavedFileError, run_bench
-from recon_anomaly.bench import Cell, iter_bench, read_records
+from recon_anomaly.bench import Cell, iter_bench
 from recon_anomaly.benchdata import BenchData, LabelledPictures
+from recon_anomaly.records import read_records
 from recon_anomaly.store import from_array
 
 SMALL = {"models": ["mean", "pca"], "corruptors": ["gaussian"], "image_size": 16}

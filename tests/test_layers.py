@@ -14,9 +14,9 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
     {"decoding", "store", "pictures", "datasets", "castings", "synthetic", "heatmaps"},
     {"blocks", "losses", "devices", "randomness", "batches"},
     {"models", "scorers", "corruptors", "schedules"},
-    {"scoring", "training", "checkpoints"},
+    {"scoring", "training", "checkpoints", "fitting"},
     {"inputs", "detector", "estimators", "saving", "testing"},
-    {"benchdata", "bench", "report"},
+    {"benchdata", "bench", "records", "report"},
     {"cli", "__init__", "__main__"},
 ]
 PLUGINS = {"models", "scorers", "corruptors", "schedules"}
@@ -25,6 +25,7 @@ SKLEARN = {"thresholds", "metrics", "models", "inputs", "detector"}
 TORCH = {"blocks", "losses", "devices", "randomness", "batches", "models", "scorers", "scoring"} | {
     "training",
     "checkpoints",
+    "fitting",
     "detector",
     "saving",
     "testing",

@@ -6,33 +6,25 @@ goes on where it was.
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import json
 import os
-import platform
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .benchdata import BenchData, LabelledPictures, corrupted, embedded, from_folder
-from .errors import InputError, SavedFileError
+from .benchdata import BenchData, corrupted, embedded, from_folder
+from .errors import InputError
 from .estimators import ReconstructionDetector
 from .history import EpochRecord
 from .inputs import split_validation
-from .metrics import bootstrap_intervals, decision_metrics, ranking_metrics
+from .records import key_of, record_of, start_records, trivial_record
 from .registry import build, find
-from .thresholds import best_f1
 from .training import Tick
 from .writing import whole_file
 
-__all__ = ["DEFAULT_MODELS", "Cell", "iter_bench", "read_records", "run_bench"]
+__all__ = ["DEFAULT_MODELS", "Cell", "iter_bench", "run_bench"]
 
 DEFAULT_MODELS = ("cae", "cvae", "mean", "brightness", "pca", "nearest")
 DEFAULT_CORRUPTORS = ("gaussian", "salt-and-pepper", "objects")
@@ -121,7 +113,7 @@ def iter_bench(
         for name in names:
             find(kind, name)
     find("schedule", schedule)
-    records = _start_records(out, resume)
+    records = start_records(out, resume)
     data = _data(data, image_size)
     tests = [corrupted(data, name, build("corruptor", name)[0]) for name in corruptors] + [
         data.test
@@ -156,7 +148,7 @@ def iter_bench(
 
     for test in tests:
         made = settings(EVERYTHING, seeds[0], None, test.name)
-        yield done[_key(made)] if _key(made) in done else keep(_trivial_record(made, test, data))
+        yield done[key_of(made)] if key_of(made) in done else keep(trivial_record(made, test, data))
     grid = [(seed, model) for seed in seeds for model in models]
     for number, (seed, model) in enumerate(grid, start=1):
         wanted = {
@@ -164,8 +156,8 @@ def iter_bench(
             for scorer in scorers
             for test in tests
         }
-        missing = {place for place, made in wanted.items() if _key(made) not in done}
-        yield from (done[_key(made)] for place, made in wanted.items() if place not in missing)
+        missing = {place for place, made in wanted.items() if key_of(made) not in done}
+        yield from (done[key_of(made)] for place, made in wanted.items() if place not in missing)
         if not missing:
             continue
         yield Cell(model, seed, number, len(grid))
@@ -187,39 +179,8 @@ def iter_bench(
             scored = detector.with_scorer(scorer, validation)
             for test in tests:
                 if (scorer, test.name) in missing:
-                    record = _record(wanted[scorer, test.name], scored, test, data)
+                    record = record_of(wanted[scorer, test.name], scored, test, data)
                     yield keep(record | {"fit_seconds": round(fit_seconds, 3)})
-
-
-def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read the records of a bench.
-
-    Raises
-    ------
-    SavedFileError
-        When the file cannot be read or holds something else.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-    except (OSError, ValueError) as error:
-        raise SavedFileError(f"cannot read the records in {path}: {error}") from error
-    if not all(isinstance(record, dict) and "key" in record for record in records):
-        raise SavedFileError(f"{path} holds no records of a bench")
-    return records
-
-
-def _start_records(out: str | os.PathLike[str] | None, resume: bool) -> list[dict[str, Any]]:
-    if out is None:
-        return []
-    if not Path(out).exists():
-        with whole_file(out):  # found before hours of training, not after
-            return []
-    if not resume:
-        raise SavedFileError(
-            f"{out} exists; say --resume (resume=True) to go on with it, or name another file"
-        )
-    return read_records(out)
 
 
 def _data(
@@ -230,92 +191,3 @@ def _data(
     if data is None:
         return embedded(image_size or 64)
     return from_folder(data, image_size or 256)
-
-
-def _key(settings: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _record(
-    settings: dict[str, Any],
-    detector: ReconstructionDetector,
-    test: LabelledPictures,
-    data: BenchData,
-) -> dict[str, Any]:
-    started = time.perf_counter()
-    scores = detector.anomaly_score(test.pictures)
-    seconds = time.perf_counter() - started
-    history = detector.history_
-    return _with_figures(
-        settings,
-        test,
-        scores,
-        threshold=-detector.offset_,
-        data=data,
-        threshold_rule=detector.threshold_rule_["rule"],
-        n_validation=len(detector.validation_scores_),
-        epochs_run=len(history),
-        kept_epoch=history.kept_epoch,
-        scorer_uses=detector.scorer_uses_,
-        milliseconds_per_picture=round(1000 * seconds / len(scores), 4),
-    )
-
-
-def _trivial_record(
-    settings: dict[str, Any], test: LabelledPictures, data: BenchData
-) -> dict[str, Any]:
-    return _with_figures(
-        settings,
-        test,
-        np.zeros(len(test.labels)),
-        threshold=-1.0,
-        data=data,
-        threshold_rule="everything is anomalous",
-    )
-
-
-def _with_figures(
-    settings: dict[str, Any],
-    test: LabelledPictures,
-    scores: np.ndarray,
-    *,
-    threshold: float,
-    data: BenchData,
-    **more: Any,
-) -> dict[str, Any]:
-    """Return the whole record; figures that look at test labels to choose stand under ``oracle``."""
-    labels = test.labels
-    both = 0 < labels.sum() < len(labels)
-    oracle = best_f1(scores, labels) if both else None
-    return {
-        "key": _key(settings),
-        **settings,
-        "n_train": len(data.train),
-        "n_test_good": int((labels == 0).sum()),
-        "n_test_anomalous": int((labels == 1).sum()),
-        "threshold": threshold,
-        **ranking_metrics(labels, scores),
-        **decision_metrics(labels, scores > threshold),
-        "intervals": bootstrap_intervals(labels, scores),
-        "oracle": None
-        if oracle is None
-        else {"threshold": oracle, **decision_metrics(labels, scores > oracle)},
-        **more,
-        "peak_memory_mib": _peak_memory(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numpy", "scikit-learn")},
-        },
-    }
-
-
-def _peak_memory() -> float | None:
-    """Return the process's largest resident memory so far in MiB, where the system tells it."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

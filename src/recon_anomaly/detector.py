@@ -20,7 +20,8 @@ from .batches import Batches
 from .checkpoints import Checkpoint
 from .devices import choose_device
 from .errors import InputError, ReconAnomalyError
-from .history import EpochRecord, History
+from .fitting import fit_network
+from .history import EpochRecord
 from .images import measure_range, range_for
 from .inputs import read_anomalous, read_input, split_validation
 from .randomness import seeded
@@ -28,7 +29,7 @@ from .registry import build, build_network, resolve
 from .scoring import exact, fit_scorer, make_noise, reconstruct, score_batches, uses_of
 from .store import Pictures
 from .thresholds import find_threshold
-from .training import Plan, RunState, Tick, evaluate, train
+from .training import Plan, Tick
 
 __all__ = ["BaseDetector", "NotFittedError"]
 
@@ -146,25 +147,13 @@ class BaseDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             network = build_network(builder, pictures.shape, model_params)
             network.to(device, memory_format=torch.channels_last)
         training, validation = batches(parts.training), batches(parts.validation)
-        if hasattr(network, "fit_batches"):
-            with torch.no_grad():
-                network.fit_batches(training)
-            network.eval()
-            history = History(tuple(evaluate(network, validation)), 0)
-        else:
-            plan = Plan(schedule, self.epochs, self.learning_rate, seed, corruptor)
-            terms = tuple(evaluate(network, batches(parts.validation.take([0]))))
-            state = RunState(network, plan, terms, device)
-            checkpoint = None
-            if self.checkpoint is not None:
-                checkpoint = Checkpoint(self.checkpoint, self._run_settings(seed, parts))
-                checkpoint.load(state)
-            yield from state.history.records  # of a run that goes on; none in a fresh one
-            for event in train(state, training, validation, plan, measure):
-                if checkpoint is not None and isinstance(event, EpochRecord):
-                    checkpoint.save(state)
-                yield event
-            history = state.history
+        plan = Plan(schedule, self.epochs, self.learning_rate, seed, corruptor)
+        checkpoint = None
+        if self.checkpoint is not None:
+            checkpoint = Checkpoint(self.checkpoint, self._run_settings(seed, parts))
+        history = yield from fit_network(
+            network, training, validation, plan, measure=measure, checkpoint=checkpoint
+        )
 
         self.image_shape_ = pictures.shape
         self.pixel_range_ = pixel_range

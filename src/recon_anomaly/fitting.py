@@ -1,0 +1,72 @@
+"""From a fresh network to a fitted one: in closed form, or by training with a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+import torch
+
+from .batches import Batches
+from .checkpoints import Checkpoint
+from .errors import InputError
+from .history import EpochRecord, History
+from .training import Plan, RunState, Tick, evaluate, train
+
+__all__ = ["fit_network"]
+
+
+def fit_network(
+    network: Any,
+    training: Batches,
+    validation: Batches,
+    plan: Plan,
+    *,
+    measure: Callable[[], Mapping[str, float]] = dict,
+    checkpoint: Checkpoint | None = None,
+) -> Generator[Tick | EpochRecord, None, History]:
+    """Fit ``network`` by its ``fit_batches`` where it has one, else by gradient steps.
+
+    Gives a tick a batch and a record an epoch, those of a run that goes on from its checkpoint
+    included; returns the history. The network ends in evaluation mode.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A fresh one, on the device of the batches.
+    training, validation : Batches
+        Good pictures.
+    plan : Plan
+        Of the training; a closed-form fit uses none of it.
+    measure : callable
+        As in `train`.
+    checkpoint : Checkpoint, optional
+        Where the run's state is kept after each epoch, and looked for first.
+
+    Raises
+    ------
+    InputError
+        When a closed-form model is to be trained with a corruptor.
+    TrainingError, SavedFileError
+        As `train` and `Checkpoint` do.
+    """
+    if hasattr(network, "fit_batches"):
+        if plan.corruptor is not None:
+            raise InputError(
+                f"{type(network).__name__} is fitted in closed form, which knows no corruptor; leave it "
+                "out, or take another model"
+            )
+        with torch.no_grad():
+            network.fit_batches(training)
+        network.eval()
+        return History(tuple(evaluate(network, validation)), 0)
+    first = Batches(validation.pictures.take([0]), validation.pixel_range, 1, validation.device)
+    state = RunState(network, plan, tuple(evaluate(network, first)), training.device)
+    if checkpoint is not None:
+        checkpoint.load(state)
+    yield from list(state.history.records)
+    for event in train(state, training, validation, plan, measure):
+        if checkpoint is not None and isinstance(event, EpochRecord):
+            checkpoint.save(state)
+        yield event
+    return state.history
