@@ -4,6 +4,7 @@ import re
 import shlex
 import textwrap
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,19 @@ def test_public_names_are_in_the_api_page(name):
     """Every public name has its directive in docs/api.md."""
     page = (ROOT / "docs" / "api.md").read_text()
     assert re.search(rf"^\.\. (auto|py:)\w+:: {name}(\(\))?$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["api.md", "plugins.md"])
+def test_documented_names_exist(page):
+    """What a page documents can be imported from the module that it names."""
+    text = (ROOT / "docs" / page).read_text()
+    module = None
+    for kind, name in re.findall(r"^ *\.\. (currentmodule|auto\w+):: ([\w.]+)", text, re.MULTILINE):
+        if kind == "currentmodule":
+            module = import_module(name)
+        else:
+            home = recon_anomaly.ReconstructionDetector if kind == "automethod" else module
+            assert hasattr(home, name), f"{home.__name__}.{name}"
 
 
 @pytest.mark.parametrize("hook", HOOKS)

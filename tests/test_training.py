@@ -373,6 +373,26 @@ def test_another_seed_trains_other_weights():
     assert not any(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_every_step_draws_anew():
+    """Steps and epochs have random numbers of their own, and another run the same ones again."""
+
+    def draws():
+        found = []
+
+        class Drawing(Spread):
+            def forward(self, images):
+                if self.training:
+                    found.append(float(torch.rand(())))
+                return super().forward(images)
+
+        train_spread(Drawing())
+        return found
+
+    first = draws()
+    assert len(set(first)) == len(first) == 9
+    assert draws() == first
+
+
 def test_training_draws_nothing_from_the_global_generators():
     """At every event the process's generators are as they were before."""
     plan = Plan(Weights(), 2, 0.01, seed=1, corruptor=add_noise)

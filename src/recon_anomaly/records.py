@@ -45,6 +45,7 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def start_records(out: str | os.PathLike[str] | None, resume: bool) -> list[dict[str, Any]]:
+    """Return the records to go on from; a file that exists is refused unless ``resume`` is said."""
     if out is None:
         return []
     if not Path(out).exists():
@@ -58,6 +59,7 @@ def start_records(out: str | os.PathLike[str] | None, resume: bool) -> list[dict
 
 
 def key_of(settings: Mapping[str, Any]) -> str:
+    """Return the hash of what decides a record."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
