@@ -15,17 +15,18 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
     {"blocks", "losses", "devices", "randomness", "batches"},
     {"models", "scorers", "corruptors", "schedules"},
     {"scoring", "training", "checkpoints", "fitting"},
-    {"inputs", "detector", "estimators", "saving", "testing"},
+    {"inputs", "fitted", "detector", "estimators", "saving", "testing"},
     {"benchdata", "bench", "records", "report"},
     {"cli", "__init__", "__main__"},
 ]
 PLUGINS = {"models", "scorers", "corruptors", "schedules"}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-SKLEARN = {"thresholds", "metrics", "models", "inputs", "detector"}
+SKLEARN = {"thresholds", "metrics", "models", "inputs", "fitted", "detector"}
 TORCH = {"blocks", "losses", "devices", "randomness", "batches", "models", "scorers", "scoring"} | {
     "training",
     "checkpoints",
     "fitting",
+    "fitted",
     "detector",
     "saving",
     "testing",

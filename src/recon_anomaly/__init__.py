@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bench import run_bench
     from .datasets import LabelledFolder, find_labelled
-    from .detector import NotFittedError
     from .errors import (
         InputError,
         PictureError,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from .estimators import CAE, CVAE, ReconstructionDetector
+    from .fitted import NotFittedError
     from .history import EpochRecord, History
     from .hookspecs import hookimpl
     from .pictures import read_pictures
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "bench": ["run_bench"],
     "datasets": ["LabelledFolder", "find_labelled"],
-    "detector": ["NotFittedError"],
     "errors": [
         "InputError",
         "PictureError",
@@ -47,6 +46,7 @@ _HOMES = {
         "TrainingError",
     ],
     "estimators": ["CAE", "CVAE", "ReconstructionDetector"],
+    "fitted": ["NotFittedError"],
     "history": ["EpochRecord", "History"],
     "hookspecs": ["hookimpl"],
     "pictures": ["read_pictures"],

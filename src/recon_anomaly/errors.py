@@ -8,7 +8,7 @@
     ├── PluginError           (LookupError)     a name that no plugin, or several, offer
     ├── TrainingError         (ArithmeticError) a loss became NaN or infinite
     ├── SavedFileError        (ValueError)      a detector or checkpoint that cannot be read or written
-    └── NotFittedError        (scikit-learn's)  lives in ``detector``, where scikit-learn is at home
+    └── NotFittedError        (scikit-learn's)  lives in ``fitted``, where scikit-learn is at home
 
 Each message says what was got, what was wanted and what to change.
 """

@@ -1,0 +1,196 @@
+"""What a fitted detector does: scores, maps, decisions, thresholds, files."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+import sklearn.exceptions
+import torch
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .batches import Batches
+from .devices import choose_device
+from .errors import InputError, ReconAnomalyError
+from .images import PixelRange, range_for
+from .inputs import read_anomalous, read_input
+from .registry import build
+from .scoring import exact, fit_scorer, make_noise, reconstruct, score_batches, uses_of
+from .thresholds import find_threshold
+
+__all__ = ["FittedDetector", "NotFittedError"]
+
+
+class NotFittedError(ReconAnomalyError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
+    """The detector was asked for something before ``fit``."""
+
+
+class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Everything that a detector does after ``fit``; `BaseDetector` adds the fitting."""
+
+    batch_size: int
+    device: str
+    pixel_range_: PixelRange
+
+    # Scoring -----------------------------------------------------------------------------------
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return how normal each picture is, float64 (n,). The lower, the more abnormal."""
+        return -self.anomaly_score(X)
+
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """Return the scorer's own score of each picture, float64 (n,). The higher, the more abnormal."""
+        return np.concatenate([scores for scores, _ in self.iter_scores(X)])
+
+    def anomaly_map(self, X: Any) -> np.ndarray:
+        """Return the anomaly maps, float32 (n, h, w), at the pictures' size. Higher is more abnormal."""
+        return np.concatenate([maps for _, maps in self.iter_scores(X)])
+
+    def iter_scores(self, X: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Give, batch by batch, the anomaly scores (n,) and the very maps (n, h, w) they come from."""
+        self._check_fitted()
+        yield from score_batches(self.network_, self.scorer_, self._batches(X), self.noise_)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return ``score_samples(X) - offset_``, float64 (n,). Negative is anomalous."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return +1 for good and -1 for anomalous pictures, int (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Return the reconstructions, float32 (n, h, w, c), in the pixel unit of ``X``.
+
+        Raises
+        ------
+        InputError
+            When the model reconstructs something else than pictures, such as features.
+        """
+        self._check_fitted()
+        if hasattr(self.network_, "target"):
+            raise InputError(
+                f"model {self._model()[0]!r} reconstructs features, not pictures; "
+                "anomaly_map shows where it fails"
+            )
+        found = []
+        batches = self._batches(X)
+        low, high, _ = batches.pixel_range
+        with exact():
+            for images in batches:
+                mean = reconstruct(self.network_, images).mean
+                found.append((mean * (high - low) + low).permute(0, 2, 3, 1).cpu().numpy())
+        return np.concatenate(found)
+
+    # Thresholds and scorers ---------------------------------------------------------------------
+
+    def with_scorer(
+        self, scorer: Any, X: Any, *, scorer_params: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Return a detector with the same network and another scorer.
+
+        One training can so be scored in every way.
+
+        Parameters
+        ----------
+        scorer, scorer_params
+            As the parameters of the same names.
+        X : array, folder or list of paths
+            Good pictures that were not trained on: the scorer is fitted on them, if it learns, and
+            the threshold is the quantile of their scores.
+        """
+        self._check_fitted()
+        built, name = build("scorer", scorer, scorer_params)
+        other = copy.copy(self)
+        other.set_params(scorer=scorer, scorer_params=scorer_params)
+        other.names_ = self.names_ | {"scorer": name}
+        other._set_scorer(built, other._batches(X))
+        return other.calibrate_on_validation()
+
+    def calibrate(self, X: Any, y: Any = None, rule: str = "quantile", **params: float) -> Self:
+        """Set the threshold anew, from pictures that were not trained on.
+
+        Parameters
+        ----------
+        X : array, folder or list of paths
+            As for ``fit``.
+        y : array of +1 (good) and -1 (anomalous), optional
+            Without it all pictures count as good.
+        rule : {"quantile", "youden", "best-f1", "sensitivity", "value"}
+            "quantile" lets a share ``false_alarm`` (0.05) of the good pictures through as false
+            alarms; "value" takes ``threshold``, an anomaly score; the others need labels.
+        **params : float
+            Parameters of the rule.
+
+        Returns
+        -------
+        self
+        """
+        scores = self.anomaly_score(X)
+        anomalous = None if y is None else read_anomalous(y, len(scores))
+        self.offset_ = -find_threshold(rule, scores, anomalous, **params)
+        self.threshold_rule_ = {"rule": rule, **params}
+        return self
+
+    def calibrate_on_validation(self, rule: str = "quantile", **params: float) -> Self:
+        """Set the threshold from the scores of the validation pictures of ``fit``, which are kept."""
+        self._check_fitted("validation_scores_")
+        self.offset_ = -find_threshold(rule, -self.validation_scores_, None, **params)
+        self.threshold_rule_ = {"rule": rule, **params}
+        return self
+
+    # Files -------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted detector to one ``.safetensors`` file, whole or not at all."""
+        from .saving import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> FittedDetector:
+        """Read a detector that ``save`` wrote; nothing in the file is imported or evaluated."""
+        from .saving import load
+
+        return load(path, device=device)
+
+    # Parts -------------------------------------------------------------------------------------
+
+    def _model(self) -> tuple[Any, dict[str, Any]]:
+        """Return the model, as a name or an object, and its parameters."""
+        raise NotImplementedError
+
+    def _set_scorer(self, scorer: Any, validation: Batches) -> None:
+        """Fit ``scorer`` on the validation pictures, and keep their scores."""
+        network = self.network_
+        self.scorer_ = scorer
+        self.noise_ = make_noise(network, scorer, self.seed_, validation.device)
+        fit_scorer(scorer, network, validation, self.noise_)
+        self.scorer_uses_ = uses_of(scorer, network)
+        scores, peaks = [], []
+        for score, maps in score_batches(network, scorer, validation, self.noise_):
+            scores.append(score)
+            peaks.append(maps.max())
+        self.validation_scores_ = -np.concatenate(scores)
+        self.map_scale_ = float(max(peaks))
+
+    def _check_fitted(self, attribute: str = "offset_") -> None:
+        try:
+            check_is_fitted(self, attribute)
+        except sklearn.exceptions.NotFittedError as error:
+            raise NotFittedError(str(error)) from error
+
+    def _batches(self, X: Any) -> Batches:
+        pictures = read_input(self, X, fitting=False)
+        pixel_range = range_for(pictures, self.pixel_range_)
+        return Batches(pictures, pixel_range, self.batch_size, self._device())
+
+    def _device(self) -> torch.device:
+        """Return where the network is; one without tensors is wherever it is asked to be."""
+        for tensor in self.network_.state_dict().values():
+            return torch.device(tensor.device)
+        return choose_device(self.device)
