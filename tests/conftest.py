@@ -2,6 +2,7 @@
 
 import os
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # on tiny pictures two threads mostly wait
 os.environ["SCIPY_ARRAY_API"] = "1"  # before scikit-learn: it skips two of its checks otherwise
 os.environ["RECON_ANOMALY_PLUGINS"] = ""  # a stray plugin must not change a test; acme is asked for
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from recon_anomaly import CAE, CVAE, EpochRecord, SavedFileError
+from recon_anomaly import CAE, CVAE, EpochRecord, SavedFileError, writing
+from recon_anomaly.checkpoints import _DIGEST_SIZE as DIGEST_SIZE
 from recon_anomaly.checkpoints import Checkpoint
+from recon_anomaly.checkpoints import _digest as digest
 from recon_anomaly.schedules.constant import ConstantWeights
 from recon_anomaly.training import Plan, RunState, Tick
 
@@ -248,21 +251,31 @@ def foreign(path):
     torch.save({"epoch": 3}, path)
 
 
+def contents(path):
+    return torch.load(io.BytesIO(path.read_bytes()[DIGEST_SIZE:]), weights_only=True)
+
+
+def write(saved, path):
+    """Write what is no state of ours, under a checksum that fits."""
+    data = io.BytesIO()
+    torch.save(saved, data)
+    path.write_bytes(digest(data.getbuffer()) + data.getvalue())
+
+
 def half_a_state(path):
-    saved = torch.load(path, weights_only=True)
+    saved = contents(path)
     del saved["state"]["optimizer"]
-    torch.save(saved, path)
+    write(saved, path)
 
 
 def strange_settings(path):
-    saved = torch.load(path, weights_only=True)
-    torch.save(saved | {"settings": ["epochs"]}, path)
+    write(contents(path) | {"settings": ["epochs"]}, path)
 
 
 def another_network(path):
-    saved = torch.load(path, weights_only=True)
+    saved = contents(path)
     saved["state"]["network"].popitem()
-    torch.save(saved, path)
+    write(saved, path)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +299,7 @@ def test_nothing_in_a_checkpoint_is_executed(good, folder, tmp_path):
             return (os.mkdir, (str(tmp_path / "made"),))
 
     folder.mkdir()
-    torch.save({"settings": {}, "state": Malice()}, folder / "run.pt")
+    write({"settings": {}, "state": Malice()}, folder / "run.pt")
     with pytest.raises(SavedFileError, match="cannot read the checkpoint"):
         Run(folder).detector().fit(good)
     assert not (tmp_path / "made").exists()
@@ -296,17 +309,16 @@ def test_a_failing_save_leaves_the_last_whole_state(good, folder, monkeypatch):
     """A disk that fills up in an epoch is an error with the path, and the run goes on from the one before."""
     run = Run(folder)
     whole = run.detector(checkpoint=None).fit(good)
-    save, count = torch.save, []
+    sync, synced = writing._sync, []
 
-    def fail(contents, path):
-        count.append(path)
-        if len(count) == 3:
-            path.write_bytes(b"half")
+    def fail(path):
+        synced.append(path)
+        if sum(path.suffix == ".part" for path in synced) == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(contents, path)
+        sync(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", fail)
+        patch.setattr(writing, "_sync", fail)
         with pytest.raises(SavedFileError, match=r"run\.pt: No space left"):
             run.detector().fit(good)
     assert [path.name for path in folder.iterdir()] == ["run.pt"]

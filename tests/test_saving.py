@@ -262,7 +262,7 @@ def test_the_header_says_what_the_file_is(good, path):
     assert header["versions"]["torch"] == version("torch")
     assert header["plugins"]["model"]["distribution"] == "recon-anomaly"
     assert header["names"]["model"] == "builtin:cvae"
-    assert header["model_shape"] == [16, 16, 1]
+    assert header["image_shape"] == [16, 16, 1]
     assert header["pixel_range"] == {"low": 0.0, "high": 255.0, "dtype": "uint8"}
     assert header["threshold_rule"] == {"rule": "quantile"}
     assert {"scorer.log_variance", "detector.validation_scores", "detector.noise"} <= set(tensors)
@@ -588,7 +588,7 @@ NEEDED = [
     "format",
     "estimator",
     "params",
-    "model_shape",
+    "image_shape",
     "pixel_range",
     "offset",
     "threshold_rule",
@@ -614,10 +614,10 @@ def test_a_header_without_an_entry_is_refused(key, saved):
         ("estimator", ["CAE"]),
         ("params", {"nonsense": 1}),
         ("params", 3),
-        ("model_shape", [16, 16]),
-        ("model_shape", "16"),
-        ("model_shape", [16, 16, 3]),
-        ("model_shape", [-16, 16, 1]),
+        ("image_shape", [16, 16]),
+        ("image_shape", "16"),
+        ("image_shape", [16, 16, 3]),
+        ("image_shape", [-16, 16, 1]),
         ("names", {"model": 3}),
         ("names", []),
         ("pixel_range", {"low": 0}),

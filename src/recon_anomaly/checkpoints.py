@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,8 @@ from .training import RunState
 from .writing import whole_file
 
 __all__ = ["Checkpoint"]
+
+_DIGEST_SIZE = 16
 
 
 class Checkpoint:
@@ -38,8 +42,11 @@ class Checkpoint:
 
     def save(self, state: RunState) -> None:
         """Write the state; what was there before stays until this one is whole."""
-        with whole_file(self.path) as temporary:
-            torch.save({"settings": self.settings, "state": state.state_dict()}, temporary)
+        contents = io.BytesIO()
+        torch.save({"settings": self.settings, "state": state.state_dict()}, contents)
+        with whole_file(self.path) as temporary, temporary.open("wb") as file:
+            file.write(_digest(contents.getbuffer()))
+            file.write(contents.getbuffer())
 
     def load(self, state: RunState) -> bool:
         """Bring ``state`` to where the run stopped; False where nothing was saved yet.
@@ -47,17 +54,20 @@ class Checkpoint:
         Raises
         ------
         SavedFileError
-            When the file cannot be read, or belongs to another run.
+            When the file cannot be read, is damaged, or belongs to another run.
         """
         if not self.path.exists():
             return False
         try:
-            saved = torch.load(self.path, map_location="cpu", weights_only=True)
-            before, contents = saved["settings"], saved["state"]
+            data = memoryview(self.path.read_bytes())
+            if data[:_DIGEST_SIZE] != _digest(data[_DIGEST_SIZE:]):
+                raise ValueError("its checksum does not fit")
+            saved = torch.load(
+                io.BytesIO(data[_DIGEST_SIZE:]), map_location="cpu", weights_only=True
+            )
+            before, contents = dict(saved["settings"]), saved["state"]
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise SavedFileError(
-                f"cannot read the checkpoint {self.path}: {error}; delete it to start afresh"
-            ) from error
+            raise self._damaged(error) from error
         differences = [
             f"{name} was {before.get(name)!r} and is now {self.settings.get(name)!r}"
             for name in sorted({*before, *self.settings})
@@ -68,5 +78,17 @@ class Checkpoint:
                 f"the checkpoint {self.path} belongs to another run: {'; '.join(differences)}. "
                 "Name another folder, or delete it to start afresh"
             )
-        state.load_state_dict(contents)
+        try:
+            state.load_state_dict(contents)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise self._damaged(error) from error
         return True
+
+    def _damaged(self, error: Exception) -> SavedFileError:
+        return SavedFileError(
+            f"cannot read the checkpoint {self.path}: {error}; delete it to start afresh"
+        )
+
+
+def _digest(data: memoryview) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST_SIZE).digest()

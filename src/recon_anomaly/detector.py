@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -14,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from .batches import Batches
 from .checkpoints import Checkpoint
+from .datasets import good_pictures
 from .devices import choose_device
 from .errors import InputError
 from .fitted import FittedDetector
@@ -102,6 +104,16 @@ class BaseDetector(FittedDetector):
         For whoever draws or logs progress; the detector is fitted when the iterator ends. The
         parameters are those of ``fit``.
         """
+        attributes = self.__dict__
+        before = dict(attributes)
+        try:
+            yield from self._iter_fit(X, validation_data)
+        except BaseException:  # a fit that fails, or is left, leaves an earlier one in use
+            attributes.clear()
+            attributes.update(before)
+            raise
+
+    def _iter_fit(self, X: Any, validation_data: Any) -> Iterator[Tick | EpochRecord]:
         self._check_parameters()
         device = choose_device(self.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -193,8 +205,15 @@ class BaseDetector(FittedDetector):
         if validation_data is None:
             return _Parts(*split_validation(pictures, self.validation_fraction, seed))
         self.image_shape_ = pictures.shape  # what validation pictures are read to
+        if isinstance(validation_data, str | os.PathLike):
+            validation_data = good_pictures(validation_data)
         if not isinstance(validation_data, tuple):
             return _Parts(pictures, read_input(self, validation_data, fitting=False))
+        if len(validation_data) != 2:
+            raise InputError(
+                f"validation_data is a tuple of {len(validation_data)}; pictures, or a pair (Xv, yv), "
+                "are wanted"
+            )
         labelled = read_input(self, validation_data[0], fitting=False)
         anomalous = read_anomalous(validation_data[1], len(labelled))
         if anomalous.all():
@@ -213,12 +232,27 @@ class BaseDetector(FittedDetector):
             "random_state",
         }
         params = {
-            name: repr(value)
+            name: _described(value)
             for name, value in self.get_params(deep=False).items()
             if name not in ignored
         }
+        labelled, anomalous = parts.labelled, parts.anomalous
         return params | {
             "seed": seed,
             "training pictures": parts.training.checksum(),
             "validation pictures": parts.validation.checksum(),
+            "labelled pictures": None if labelled is None else labelled.checksum(),
+            "labels": None if anomalous is None else anomalous.tobytes().hex(),
         }
+
+
+def _described(value: Any) -> str:
+    """Return what a parameter is, alike in every process: an object by its class and attributes."""
+    if " at 0x" not in (text := repr(value)):
+        return text
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    module = getattr(value, "__module__", type(value).__module__)
+    state = ", ".join(
+        f"{key}={item!r}" for key, item in sorted(getattr(value, "__dict__", {}).items())
+    )
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{module}.{name}({state})")

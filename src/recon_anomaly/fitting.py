@@ -11,6 +11,7 @@ from .batches import Batches
 from .checkpoints import Checkpoint
 from .errors import InputError
 from .history import EpochRecord, History
+from .randomness import seeded
 from .training import Plan, RunState, Tick, evaluate, train
 
 __all__ = ["fit_network"]
@@ -56,7 +57,7 @@ def fit_network(
                 f"{type(network).__name__} is fitted in closed form, which knows no corruptor; leave it "
                 "out, or take another model"
             )
-        with torch.no_grad():
+        with torch.no_grad(), seeded(training.device, plan.seed):
             network.fit_batches(training)
         network.eval()
         return History(tuple(evaluate(network, validation)), 0)

@@ -86,6 +86,8 @@ def _read_array(detector: Any, X: Any, fitting: bool) -> Pictures:
         shape = array.shape[1:]
         if not fitting:
             _check_shape(shape, detector)
+        # Cameras and file formats write big-endian 16-bit pictures, too.
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
         array = array.reshape(len(array), int(np.prod(shape)))
     try:
         rows = validate_data(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -189,7 +190,8 @@ def resolve(kind: str, value: Any) -> tuple[Any, str | None]:
 def build(kind: str, value: Any, params: Mapping[str, Any] | None = None) -> tuple[Any, str | None]:
     """Make a ready scorer, corruptor or schedule from a name or an object and its parameters.
 
-    A class is called with ``params``; a function gets them as keywords at each call.
+    A class is called with ``params``; a function gets them as keywords at each call. An object is
+    copied, since fitting a scorer must not reach into another detector's.
     """
     found, name = resolve(kind, value)
     settings = dict(params or {})
@@ -198,7 +200,8 @@ def build(kind: str, value: Any, params: Mapping[str, Any] | None = None) -> tup
             return found(**settings), name
     except TypeError as error:
         raise InputError(f"{kind} {name or value!r} does not take {settings}: {error}") from error
-    return (partial(found, **settings) if settings else found), name
+    made = copy.deepcopy(found)
+    return (partial(made, **settings) if settings else made), name
 
 
 def build_network(builder: Any, image_shape: ImageShape, params: Mapping[str, Any]) -> Any:

@@ -5,9 +5,12 @@ Nothing in the file is unpickled, imported or evaluated: a plugin is found by it
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +26,9 @@ from .errors import PluginError, SavedFileError
 from .estimators import CAE, CVAE, ReconstructionDetector
 from .history import History
 from .images import PixelRange
+from .randomness import seeded
 from .registry import build, build_network, find
-from .scoring import uses_of
+from .scoring import make_noise, uses_of
 from .writing import whole_file
 
 __all__ = ["load", "save"]
@@ -48,50 +52,6 @@ def save(detector: BaseDetector, path: str | os.PathLike[str]) -> None:
         model, scorer, schedule or corruptor is not registered, or a parameter is not plain.
     """
     detector._check_fitted()
-    params = detector.get_params(deep=False)
-    if not isinstance(params["random_state"], int | np.integer | None):
-        params["random_state"] = detector.seed_  # a generator's state is not kept, what it gave is
-    params = params | {"checkpoint": None, "verbose": 0}
-    if _ESTIMATORS.get(type(detector).__name__) is not type(detector):
-        raise SavedFileError(
-            f"a {type(detector).__qualname__} cannot be saved; use one of: {', '.join(_ESTIMATORS)}"
-        )
-    for kind, name in detector.names_.items():
-        if name is None and params.get(kind, "") is not None:
-            raise SavedFileError(
-                f"the {kind} {params[kind]!r} is not registered, so it could not be found again; "
-                "offer it by a plugin"
-            )
-        if name is not None and kind in params:
-            params[kind] = name
-    header = {
-        "format": FORMAT,
-        "estimator": type(detector).__name__,
-        "params": params,
-        "model_shape": detector.image_shape_,
-        "pixel_range": detector.pixel_range_._asdict(),
-        "offset": detector.offset_,
-        "threshold_rule": detector.threshold_rule_,
-        "map_scale": detector.map_scale_,
-        "seed": detector.seed_,
-        "names": detector.names_,
-        "plugins": {
-            kind: {"distribution": offer.distribution, "version": offer.version}
-            for kind, name in detector.names_.items()
-            if name is not None
-            for offer in [find(kind, name)]
-        },
-        "history": detector.history_.to_dict(),
-        "versions": {
-            package: version(package)
-            for package in ("recon-anomaly", "torch", "numpy", "scikit-learn")
-        }
-        | {"python": platform.python_version()},
-    }
-    try:
-        text = json.dumps(header, allow_nan=False, default=_plain)
-    except (TypeError, ValueError) as error:
-        raise SavedFileError(f"a parameter cannot be saved as JSON: {error}") from error
     parts = {
         "network": detector.network_.state_dict(),
         "scorer": getattr(detector.scorer_, "state_dict", dict)(),
@@ -103,8 +63,16 @@ def save(detector: BaseDetector, path: str | os.PathLike[str]) -> None:
         for part, state in parts.items()
         for name, tensor in state.items()
     }
+    header = _header(detector) | {"checksum": _checksum(tensors)}
+    try:
+        text = json.dumps(header, allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise SavedFileError(f"a parameter cannot be saved as JSON: {error}") from error
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: text})
+        try:
+            save_file(tensors, temporary, metadata={_KEY: text})
+        except SafetensorError as error:  # on a full disk
+            raise SavedFileError(f"cannot write {path}: {error}") from error
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto") -> BaseDetector:
@@ -128,42 +96,113 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> BaseDetector:
     try:
         if header["format"] != FORMAT:
             raise SavedFileError(
-                f"{path} has format {header['format']}, this version reads {FORMAT}; it was written by "
-                f"recon-anomaly {header['versions']['recon-anomaly']}"
+                f"{path} has format {header['format']}, this version reads {FORMAT}; it was written "
+                f"by recon-anomaly {header['versions']['recon-anomaly']}"
             )
-        detector = _ESTIMATORS[header["estimator"]](**_tuples(header["params"]))
-        model = _offered(path, header, "model")
-        _, model_params = detector._model()
-        image_shape = tuple(header["model_shape"])
-        network = build_network(model.load(), image_shape, model_params)
-        network.load_state_dict(tensors["network"])
-        network.eval()
-        _offered(path, header, "scorer")
-        scorer, _ = build("scorer", header["names"]["scorer"], detector.scorer_params)
-        if tensors["scorer"]:
-            scorer.load_state_dict(tensors["scorer"])
-        detector.device = device
-        detector.network_ = network.to(chosen, memory_format=torch.channels_last)
-        detector.scorer_ = scorer
-        detector.scorer_uses_ = uses_of(scorer, network)
-        detector.names_ = header["names"]
-        noise = tensors["detector"].get("noise")
-        detector.noise_ = None if noise is None else noise.to(chosen)
-        detector.validation_scores_ = tensors["detector"]["validation_scores"].numpy()
-        detector.image_shape_ = image_shape
-        detector.n_features_in_ = int(np.prod(image_shape))
-        detector.pixel_range_ = PixelRange(**header["pixel_range"])
-        detector.offset_ = header["offset"]
-        detector.threshold_rule_ = header["threshold_rule"]
-        detector.map_scale_ = header["map_scale"]
-        detector.seed_ = header["seed"]
-        detector.history_ = History.from_dict(header["history"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        return _restored(path, header, tensors, device, chosen)
+    except (AttributeError, KeyError, PluginError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, SavedFileError):
             raise
         raise SavedFileError(
             f"{path} is damaged or was not written by this library: {error!r}"
         ) from error
+
+
+def _header(detector: BaseDetector) -> dict[str, Any]:
+    """Return all that is not a tensor; refuse what could not be found again by names."""
+    params = detector.get_params(deep=False)
+    if not isinstance(params["random_state"], int | np.integer | None):
+        params["random_state"] = detector.seed_  # a generator's state is not kept, what it gave is
+    params |= {"checkpoint": None, "verbose": 0}
+    if _ESTIMATORS.get(type(detector).__name__) is not type(detector):
+        raise SavedFileError(
+            f"a {type(detector).__qualname__} cannot be saved; use one of: {', '.join(_ESTIMATORS)}"
+        )
+    for kind, name in detector.names_.items():
+        if name is None and params.get(kind, "") is not None:
+            raise SavedFileError(
+                f"the {kind} {params[kind]!r} is not registered, so it could not be found again; "
+                "offer it by a plugin"
+            )
+        if name is not None and kind in params:
+            params[kind] = name
+    offers = {kind: find(kind, name) for kind, name in detector.names_.items() if name is not None}
+    columns = getattr(detector, "feature_names_in_", None)
+    packages = ("recon-anomaly", "torch", "numpy", "scikit-learn")
+    return {
+        "format": FORMAT,
+        "estimator": type(detector).__name__,
+        "params": params,
+        "names": detector.names_,
+        "image_shape": detector.image_shape_,
+        "feature_names": None if columns is None else list(columns),
+        "pixel_range": detector.pixel_range_._asdict(),
+        "offset": detector.offset_,
+        "threshold_rule": detector.threshold_rule_,
+        "map_scale": detector.map_scale_,
+        "seed": detector.seed_,
+        "history": detector.history_.to_dict(),
+        "plugins": {
+            kind: {"distribution": offer.distribution, "version": offer.version}
+            for kind, offer in offers.items()
+        },
+        "versions": {name: version(name) for name in packages}
+        | {"python": platform.python_version()},
+    }
+
+
+def _restored(
+    path: str | os.PathLike[str],
+    header: dict[str, Any],
+    tensors: dict[str, dict[str, torch.Tensor]],
+    device: str,
+    chosen: torch.device,
+) -> BaseDetector:
+    """Return the detector of a header and its tensors; raises whatever a wrong entry causes."""
+    flat = {
+        f"{part}.{name}": tensor
+        for part, state in tensors.items()
+        for name, tensor in state.items()
+    }
+    if _checksum(flat) != header["checksum"]:
+        raise ValueError("the checksum of its tensors does not fit")
+    detector = _ESTIMATORS[header["estimator"]](**_tuples(header["params"]))
+    image_shape = tuple(header["image_shape"])
+    with seeded(torch.device("cpu"), 0):  # first weights are drawn, then replaced
+        builder = _offered(path, header, "model").load()
+        network = build_network(builder, image_shape, detector._model()[1])
+    network.load_state_dict(tensors["network"])
+    network.eval()
+    _offered(path, header, "scorer")
+    scorer, _ = build("scorer", header["names"]["scorer"], detector.scorer_params)
+    if tensors["scorer"]:
+        scorer.load_state_dict(tensors["scorer"])
+    noise = tensors["detector"].get("noise")
+    wanted = make_noise(network, scorer, 0, torch.device("cpu"))
+    if (None if noise is None else noise.shape) != (None if wanted is None else wanted.shape):
+        raise ValueError("its latent noise does not fit its model and scorer")
+    pixel_range = header["pixel_range"]
+    low, high = _finite(pixel_range["low"]), _finite(pixel_range["high"])
+    if not low < high:
+        raise ValueError(f"its pixel range is {low} to {high}")
+
+    detector.device = device
+    detector.network_ = network.to(chosen, memory_format=torch.channels_last)
+    detector.scorer_ = scorer
+    detector.scorer_uses_ = uses_of(scorer, network)
+    detector.names_ = header["names"]
+    detector.noise_ = None if noise is None else noise.to(chosen)
+    detector.validation_scores_ = tensors["detector"]["validation_scores"].numpy()
+    detector.image_shape_ = image_shape
+    detector.n_features_in_ = int(np.prod(image_shape))
+    if header["feature_names"] is not None:
+        detector.feature_names_in_ = np.array(header["feature_names"], dtype=object)
+    detector.pixel_range_ = PixelRange(low, high, str(pixel_range["dtype"]))
+    detector.offset_ = _finite(header["offset"])
+    detector.threshold_rule_ = header["threshold_rule"]
+    detector.map_scale_ = _finite(header["map_scale"])
+    detector.seed_ = header["seed"]
+    detector.history_ = History.from_dict(header["history"])
     return detector
 
 
@@ -202,6 +241,21 @@ def _offered(path: str | os.PathLike[str], header: dict[str, Any], kind: str) ->
             f"{path} needs the {kind} {header['names'][kind]!r}; install the package "
             f"{package['distribution'] or 'that offers it'} {package['version']}".rstrip()
         ) from error
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return a digest of names, types, shapes and values."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} stands where a finite number is wanted")
+    return float(value)
 
 
 def _tuples(value: Any) -> Any:
