@@ -5,6 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from recon_anomaly.castings import make_part as make_part
@@ -107,6 +108,16 @@ def test_neither_trivial_nor_impossible(seed):
     assert _auroc(parts, ReconstructionDetector("brightness", random_state=42)) < 0.7
 
 
+@pytest.fixture
+def one_thread():
+    """Train on one thread: two that share a busy machine wait for each other, many times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("detector", [CAE, CVAE])
 def test_networks_with_their_default_recipes_find_defects_but_not_all(detector):
     """What the generator was shaped for: a model that works has a figure that can rise and fall."""

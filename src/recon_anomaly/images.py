@@ -11,7 +11,7 @@ from .errors import InputError
 if TYPE_CHECKING:
     from .store import Pictures
 
-__all__ = ["PixelRange", "as_pictures", "measure_range", "range_for"]
+__all__ = ["PixelRange", "as_pictures", "check_picture", "measure_range", "range_for"]
 
 _FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
 
@@ -104,3 +104,18 @@ def as_pictures(X: object) -> np.ndarray | None:
     if 0 in array.shape[1:]:
         raise InputError(f"pictures need at least one pixel; got an array of shape {array.shape}")
     return array[..., None] if ndim == 3 else array
+
+
+def check_picture(image: np.ndarray) -> None:
+    """Refuse what is no single picture as corruptors take it: (h, w, c) float32.
+
+    Raises
+    ------
+    InputError
+        When the number of axes or the type is another.
+    """
+    if image.ndim != 3 or image.dtype != np.float32:
+        raise InputError(
+            f"got a picture of shape {image.shape} and type {image.dtype}; give one (h, w, c) float32 "
+            "picture in [0, 1]"
+        )

@@ -130,7 +130,7 @@ def test_skip_unreadable_lists_what_it_left_out(folder, run, model):
     code, stdout, errors = run("score", model, folder / "new", "--skip-unreadable")
     assert code == 0
     assert len(stdout.splitlines()) == 8
-    assert "1 files were skipped" in errors
+    assert "skipped files: 1" in errors
     assert "00.png" in errors.splitlines()[-1]
     code, _, errors = run("score", model, folder / "new" / "00.png", "--skip-unreadable")
     assert code == 1

@@ -12,6 +12,6 @@ __all__ = ["list_skipped"]
 def list_skipped(skipped: Sequence[tuple[Path, str]]) -> None:
     """Print the files that could not be read, and why, to stderr."""
     if skipped:
-        print(f"{len(skipped)} files were skipped:", file=sys.stderr)
+        print(f"skipped files: {len(skipped)}", file=sys.stderr)
     for path, reason in skipped:
         print(f"  {path}: {reason}", file=sys.stderr)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon_anomaly.errors import InputError
+from recon_anomaly.images import check_picture
 
 __all__ = ["GaussianNoise"]
 
@@ -78,11 +79,7 @@ class GaussianNoise:
         InputError
             If ``image`` is not a float32 array with three axes.
         """
-        if image.ndim != 3 or image.dtype != np.float32:
-            raise InputError(
-                f"got a picture of shape {image.shape} and type {image.dtype}; "
-                "give one (h, w, c) float32 picture in [0, 1]."
-            )
+        check_picture(image)
         noise = rng.normal(self.mean, self.std, size=image.shape)
         corrupted = np.clip(image + noise, 0.0, 1.0).astype(np.float32)
         return corrupted, (corrupted != image).any(axis=2)

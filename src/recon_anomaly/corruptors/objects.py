@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from recon_anomaly.errors import InputError
+from recon_anomaly.images import check_picture
 
 __all__ = ["PastedObjects"]
 
@@ -114,11 +115,7 @@ class PastedObjects:
         InputError
             If ``image`` is not a float32 array with three axes.
         """
-        if image.ndim != 3 or image.dtype != np.float32:
-            raise InputError(
-                f"got a picture of shape {image.shape} and type {image.dtype}; "
-                "give one (h, w, c) float32 picture in [0, 1]."
-            )
+        check_picture(image)
         h, w, _ = image.shape
         corrupted = image.copy()
         for _ in range(rng.integers(self.count[0], self.count[1], endpoint=True)):

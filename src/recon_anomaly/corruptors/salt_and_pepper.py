@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon_anomaly.errors import InputError
+from recon_anomaly.images import check_picture
 
 __all__ = ["SaltAndPepper"]
 
@@ -83,11 +84,7 @@ class SaltAndPepper:
         InputError
             If ``image`` is not a float32 array with three axes.
         """
-        if image.ndim != 3 or image.dtype != np.float32:
-            raise InputError(
-                f"got a picture of shape {image.shape} and type {image.dtype}; "
-                "give one (h, w, c) float32 picture in [0, 1]."
-            )
+        check_picture(image)
         h, w, c = image.shape
         n_salt = round(self.salt * h * w)
         n_pepper = min(round(self.pepper * h * w), h * w - n_salt)
