@@ -4,14 +4,21 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from recon_anomaly import InputError, PluginError, SavedFileError, run_bench
+from recon_anomaly import (
+    InputError,
+    PluginError,
+    ReconstructionDetector,
+    SavedFileError,
+    TrainingError,
+    run_bench,
+)
 from recon_anomaly.bench import Cell, iter_bench
 from recon_anomaly.benchdata import BenchData, LabelledPictures
 from recon_anomaly.records import read_records
 from recon_anomaly.store import from_array
 
 SMALL = {"models": ["mean", "pca"], "corruptors": ["gaussian"], "image_size": 16}
-VOLATILE = {"date", "fit_seconds", "milliseconds_per_picture", "peak_memory_mib"}
+VOLATILE = {"date", "fit_seconds", "milliseconds_per_picture", "process_peak_memory_mib"}
 
 
 def _settled(records):
@@ -168,5 +175,47 @@ def test_records_are_json_lines_with_their_circumstances(tmp_path):
     records = run_bench(out=out, **SMALL)
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert lines == json.loads(json.dumps(records))
-    wanted = {"machine", "versions", "date", "seed", "image_size", "peak_memory_mib", "n_train"}
+    wanted = {
+        "machine",
+        "versions",
+        "date",
+        "seed",
+        "image_size",
+        "process_peak_memory_mib",
+        "n_good",
+    }
     assert all(wanted <= set(line) for line in lines)
+
+
+def test_a_failed_training_does_not_cost_the_others(data, tmp_path, monkeypatch):
+    """A training that fails is reported at the end; the records of the others are in the file."""
+    fit = ReconstructionDetector.iter_fit
+
+    def failing(self, *arguments, **options):
+        if self.model == "mean":
+            raise TrainingError("a loss became NaN")
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(ReconstructionDetector, "iter_fit", failing)
+    out = tmp_path / "bench.jsonl"
+    with pytest.raises(
+        TrainingError, match="1 of 2 trainings failed: mean, seed 42: a loss became"
+    ):
+        run_bench(data, models=["mean", "pca"], corruptors=[], out=out)
+    assert {record["model"] for record in read_records(out)} == {"everything-defective", "pca"}
+
+
+def test_a_bench_that_cannot_start_leaves_no_file(tmp_path):
+    """After a wrong data folder the same --out can be used."""
+    out = tmp_path / "bench.jsonl"
+    with pytest.raises(InputError, match="does not exist"):
+        run_bench(tmp_path / "nowhere", out=out)
+    assert not out.exists()
+
+
+def test_f1_has_intervals_too(data):
+    """F1 at the detector's threshold, and the oracle's, lie within their bootstrap intervals."""
+    record = run_bench(data, models=["mean"], corruptors=[])[-1]
+    for name, figure in {"f1": record["f1"], "oracle_f1": record["oracle"]["f1"]}.items():
+        low, high = record["intervals"][name]
+        assert low <= figure <= high

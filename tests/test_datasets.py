@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon_anomaly.datasets import LabelledFolder, find_labelled
-from recon_anomaly.errors import InputError
+from recon_anomaly.datasets import LabelledFolder, find_labelled, good_pictures
+from recon_anomaly.errors import InputError, PictureWarning
 
 
 def touch(root: Path, *names: str) -> None:
@@ -242,3 +242,44 @@ def test_real_magnetic_tiles(real_data):
     del kinds["good"]
     assert kinds == {"blowhole": 115, "break": 85, "crack": 57, "fray": 32, "uneven": 103}
     assert sum(mask is not None for mask in found.masks) == 392
+
+
+# What to train on ----------------------------------------------------------------------------------
+
+
+def test_a_plain_folder_is_trained_on_whole(tmp_path):
+    """Sub-folders with neutral names belong to the good pictures."""
+    touch(tmp_path, "monday/a.png", "tuesday/b.png", "c.png")
+    names = [path.relative_to(tmp_path).as_posix() for path in good_pictures(tmp_path)]
+    assert names == ["c.png", "monday/a.png", "tuesday/b.png"]
+
+
+def test_the_category_inside_gives_its_training_pictures(tmp_path):
+    """The root of one mvtec category gives the category's good training pictures, with a warning."""
+    touch(tmp_path, "bottle/train/good/a.png", "bottle/test/good/b.png", "bottle/test/broken/c.png")
+    with pytest.warns(PictureWarning, match="its 1 good training pictures"):
+        assert good_pictures(tmp_path) == [tmp_path / "bottle/train/good/a.png"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("ok/a.png", "def/b.png", "unsorted/c.png"),
+        ("train/ok/a.png", "train/def/b.png", "test/c.png"),
+        ("good/a.png", "ground_truth/b.png"),
+        ("a.png", "NOK/b.png"),
+    ],
+)
+def test_what_sounds_defective_is_never_trained_on_silently(tmp_path, names):
+    """A folder of no known layout with defects, tests or masks inside is refused, and the place named."""
+    touch(tmp_path, *names)
+    with pytest.raises(InputError, match="does not sound like good parts"):
+        good_pictures(tmp_path)
+
+
+def test_several_categories_are_not_trained_on_together(tmp_path):
+    """The root of several categories is refused, with their names."""
+    for category in ("bottle", "cable"):
+        touch(tmp_path, *(f"{category}/{place}/a.png" for place in ("train/good", "test/broken")))
+    with pytest.raises(InputError, match="several categories: bottle, cable"):
+        good_pictures(tmp_path)

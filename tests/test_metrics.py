@@ -217,3 +217,16 @@ def test_an_impossible_interval_is_refused(params, overlapping):
     ((name, value),) = params.items()
     with pytest.raises(InputError, match=f"{name}={value}"):
         bootstrap_intervals(*overlapping, **params)
+
+
+def test_resampled_f1_is_that_of_scikit_learn():
+    """The interval of an F1 is the quantile of scikit-learn's F1 over the same resamples."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, 40)
+    scores = labels + rng.normal(size=40)
+    found = bootstrap_intervals(labels, scores, thresholds={"f1": 0.5}, resamples=50, seed=3)
+    counts = np.random.default_rng(3).multinomial(40, np.full(40, 1 / 40), size=50)
+    wanted = [
+        sklearn_metrics.f1_score(labels, scores > 0.5, sample_weight=count) for count in counts
+    ]
+    assert found["f1"] == pytest.approx(tuple(np.quantile(wanted, [0.025, 0.975])))

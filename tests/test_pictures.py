@@ -141,7 +141,9 @@ def test_skipped_files_are_listed_and_leave_no_gap(tmp_path, save, gray, bad_fil
 
 def test_all_skipped_is_an_error(tmp_path):
     """When nothing is left there is no store."""
-    with pytest.raises(InputError, match=r"all 1 pictures were skipped.*gone\.png.*not exist"):
+    with pytest.raises(
+        InputError, match=r"none of the 1 pictures can be used.*gone\.png.*not exist"
+    ):
         read_pictures([tmp_path / "gone.png"], on_error="skip")
 
 

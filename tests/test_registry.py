@@ -200,3 +200,20 @@ def test_the_manager_is_made_once():
     with warnings.catch_warnings():
         assert registry.plugin_manager() is registry.plugin_manager()
         assert isinstance(registry.plugin_manager(), pluggy.PluginManager)
+
+
+def test_a_function_keeps_its_abilities(manager):
+    """Parameters on a function leave its attributes, such as a scorer's reduction, in place."""
+
+    def worst(target, reconstruction, power=1):
+        return target
+
+    worst.reduction = "max"
+    built, _ = registry.build("scorer", worst, {"power": 2})
+    assert built.reduction == "max"
+
+
+def test_wrong_parameters_of_a_function_are_found_at_once():
+    """A parameter that a function does not take is an error when it is built, not when it is called."""
+    with pytest.raises(InputError, match=r"mse' does not take \{'power': 2\}"):
+        registry.build("scorer", "mse", {"power": 2})

@@ -228,13 +228,20 @@ def test_names_of_columns_survive(good, path):
 
 
 def test_every_way_to_load_is_the_same(good, path):
-    """recon_anomaly.load and the estimators' own load read any saved detector, also from a str."""
+    """recon_anomaly.load and the estimator's own load read a saved detector, also from a str."""
     detector = CAE(kernels=(2, 3), epochs=1).fit(good)
     detector.save(str(path))
-    for loaded in (load(str(path)), recon_anomaly.load(path), CAE.load(path), CVAE.load(path)):
+    for loaded in (load(str(path)), recon_anomaly.load(path), CAE.load(path)):
         assert type(loaded) is CAE
         assert np.array_equal(loaded.score_samples(good), detector.score_samples(good))
     assert load(path, device="cpu").device == "cpu"
+
+
+def test_another_estimators_load_refuses(good, path):
+    """CVAE.load does not hand out a CAE."""
+    CAE(kernels=(2, 3), epochs=1).fit(good).save(path)
+    with pytest.raises(SavedFileError, match="holds a CAE, not a CVAE"):
+        CVAE.load(path)
 
 
 def test_the_device_of_loading_is_checked(good, path):

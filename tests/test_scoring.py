@@ -21,6 +21,7 @@ from recon_anomaly.scoring import (
     make_noise,
     reconstruct,
     reduce_map,
+    rehearse,
     score_batches,
     scored_pairs,
     target_of,
@@ -428,3 +429,56 @@ def test_scoring_works_beside_the_newer_flags(monkeypatch, part, on_cuda):
     finally:
         part.fp32_precision = before
     assert after == wanted
+
+
+# The rehearsal -------------------------------------------------------------------------------------
+
+
+class Broken(Doubling):
+    """Breaks the contract in a way that is chosen."""
+
+    def __init__(self, made=None, terms=None):
+        super().__init__()
+        self.made, self.terms = made, terms
+
+    def forward(self, images):
+        return super().forward(images) if self.made is None else self.made
+
+    def losses(self, target, reconstruction):
+        return self.terms
+
+
+@pytest.mark.parametrize(
+    ("network", "scorer", "message"),
+    [
+        (Broken(made=torch.zeros(1)), mean_squared_error, "returned a Tensor; a recon_anomaly.Rec"),
+        (Broken(terms=torch.zeros(())), mean_squared_error, "losses gave tensor.*named terms"),
+        (Broken(terms={}), mean_squared_error, "named terms"),
+        (Broken(terms={"a": torch.zeros(2)}), mean_squared_error, "'a' is tensor.*scalar tensor"),
+        (Broken(terms={"a": torch.zeros(())}), lambda t, r: np.zeros(3), "gave a ndarray"),
+        (Broken(terms={"a": torch.zeros(())}), lambda t, r: t, "must be .n, h, w."),
+    ],
+)
+def test_a_broken_part_is_named_before_training(network, scorer, message):
+    """A rehearsal with one picture says what network or scorer did wrong."""
+    with pytest.raises(InputError, match=message):
+        rehearse(network, scorer, random_images(1, 8, 8, 1), None)
+
+
+def test_a_rehearsal_leaves_the_scorer_and_the_generators_alone(cvae):
+    """What a scorer learns in a rehearsal is not kept, and no random number is used up."""
+    scorer, before = ReconstructionProbability(draws=2), torch.get_rng_state()
+    noise = make_noise(cvae, scorer, 0, CPU)
+    rehearse(cvae, scorer, random_images(2), noise)
+    assert scorer.state_dict() == {}
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_score_that_is_not_a_number_is_an_error():
+    """A NaN is never taken for a good picture."""
+
+    def broken(target, reconstruction):
+        return (target - reconstruction.mean).sum(1) * float("nan")
+
+    with pytest.raises(InputError, match="NaN or infinite"):
+        list(score_batches(Doubling(), broken, [random_images(2)], None))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .images import PixelRange
 from .protocols import Corruptor
-from .randomness import derive_seed
+from .randomness import corrupt, derive_seed
 from .store import Pictures
 
 __all__ = ["Batches"]
@@ -76,8 +76,9 @@ class Batches:
         return images.permute(0, 3, 1, 2).to(torch.float32).sub_(low).div_(high - low)
 
     def _corrupt(self, clean: Tensor, corruptor: Corruptor, seeds: list[int]) -> Tensor:
+        pictures = clean.permute(0, 2, 3, 1).cpu().numpy()
         spoiled = [
-            corruptor(image, np.random.default_rng(seed))[0]
-            for image, seed in zip(clean.permute(0, 2, 3, 1).cpu().numpy(), seeds, strict=True)
+            corrupt(corruptor, image, np.random.default_rng(seed))
+            for image, seed in zip(pictures, seeds, strict=True)
         ]
         return torch.from_numpy(np.stack(spoiled)).to(self.device).permute(0, 3, 1, 2)

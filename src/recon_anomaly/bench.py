@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from .benchdata import BenchData, corrupted, embedded, from_folder
-from .errors import InputError
+from .benchdata import DEFECTS, BenchData, corrupted, embedded, from_folder
+from .errors import InputError, TrainingError
 from .estimators import ReconstructionDetector
 from .history import EpochRecord
 from .inputs import split_validation
@@ -103,6 +103,8 @@ def iter_bench(
     ------
     InputError, PluginError
         For unusable data, or names that are not known: before any training.
+    TrainingError
+        At the end, when trainings failed; the records of the others are whole.
     SavedFileError
         When ``out`` exists and ``resume`` is not given, or cannot be written.
     """
@@ -130,14 +132,19 @@ def iter_bench(
     }
     done = {record["key"]: record for record in records}
 
-    def settings(model: str, seed: int, scorer: str | None, test: str) -> dict[str, Any]:
-        return common | {
-            "model": model,
-            "model_params": dict((model_params or {}).get(model, {})),
-            "seed": seed,
-            "scorer": scorer,
-            "test_set": test,
-        }
+    def settings(model: str, seed: int | None, scorer: str | None, test: str) -> dict[str, Any]:
+        used = {"model": model, "scorer": scorer, "corruptor": test, "schedule": schedule}
+        return (
+            common
+            | _plugin_versions(used)
+            | {
+                "model": model,
+                "model_params": dict((model_params or {}).get(model, {})),
+                "seed": seed,
+                "scorer": scorer,
+                "test_set": test,
+            }
+        )
 
     def keep(record: dict[str, Any]) -> dict[str, Any]:
         records.append(record)
@@ -147,8 +154,9 @@ def iter_bench(
         return record
 
     for test in tests:
-        made = settings(EVERYTHING, seeds[0], None, test.name)
+        made = settings(EVERYTHING, None, None, test.name)
         yield done[key_of(made)] if key_of(made) in done else keep(trivial_record(made, test, data))
+    failed: list[str] = []
     grid = [(seed, model) for seed in seeds for model in models]
     for number, (seed, model) in enumerate(grid, start=1):
         wanted = {
@@ -173,7 +181,11 @@ def iter_bench(
             device=device,
         )
         started = time.perf_counter()
-        yield from detector.iter_fit(training, validation_data=validation)
+        try:
+            yield from detector.iter_fit(training, validation_data=validation)
+        except TrainingError as error:  # the other cells are worth having
+            failed.append(f"{model}, seed {seed}: {error}")
+            continue
         fit_seconds = time.perf_counter() - started
         for scorer in scorers:
             scored = detector.with_scorer(scorer, validation)
@@ -181,6 +193,19 @@ def iter_bench(
                 if (scorer, test.name) in missing:
                     record = record_of(wanted[scorer, test.name], scored, test, data)
                     yield keep(record | {"fit_seconds": round(fit_seconds, 3)})
+    if failed:
+        raise TrainingError(f"{len(failed)} of {len(grid)} trainings failed: {'; '.join(failed)}")
+
+
+def _plugin_versions(used: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return the versions of third parties' parts, which decide a record as the settings do."""
+    versions = {}
+    for kind, name in used.items():
+        if name not in (None, EVERYTHING, DEFECTS):
+            offer = find(kind, str(name))
+            if offer.plugin != "builtin":
+                versions[offer.distribution] = offer.version
+    return {"plugins": versions} if versions else {}
 
 
 def _data(

@@ -13,10 +13,11 @@ from .datasets import find_labelled
 from .errors import InputError
 from .pictures import read_pictures
 from .protocols import Corruptor
+from .randomness import corrupt
 from .store import Pictures, from_array
 from .synthetic import make_parts
 
-__all__ = ["BenchData", "LabelledPictures", "corrupted", "embedded", "from_folder"]
+__all__ = ["DEFECTS", "BenchData", "LabelledPictures", "corrupted", "embedded", "from_folder"]
 
 DEFECTS = "defects"
 """Name of the test set of a data set's own defects."""
@@ -101,7 +102,8 @@ def corrupted(
     array = np.empty((2 * count, *good.shape), good.dtype)
     for k in range(count):
         picture = good.batch(slice(k, k + 1))[0]
-        image, _ = corruptor((picture / scale).astype(np.float32), np.random.default_rng([seed, k]))
+        clean = (picture / scale).astype(np.float32)
+        image = corrupt(corruptor, clean, np.random.default_rng([seed, k]))
         array[k] = picture
         array[count + k] = np.rint(image * scale) if scale > 1 else image
     labels = np.repeat([0, 1], count)

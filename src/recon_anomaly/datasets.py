@@ -30,6 +30,7 @@ _LAYOUTS = """\
 
 _GOOD = re.compile(r"ok.*|good|normal")
 _DEFECTIVE = re.compile(r"def.*|bad|anomal.*|ng|nok")
+_NOT_GOOD = re.compile(rf"{_DEFECTIVE.pattern}|test|ground_truth")
 # What ends in "ok" or "normal" may be its very opposite: nok, not_ok, no_good, abnormal.
 _GOOD_ENDING = re.compile(r"(?<!no_)(?<!not_)(?<!ab)(?:free|good|(?<!n)ok|normal)$")
 
@@ -120,15 +121,9 @@ def find_labelled(folder: str | os.PathLike[str], *, seed: int = 42) -> Labelled
         raise InputError(f"{root} {got}; give the folder of a labelled data set")
     if seed < 0:
         raise InputError(f"seed is {seed}; give a whole number of at least 0")
-    found = _find_here(root, seed)
+    found = _recognised(root, seed)
     if found is not None:
         return found
-    inside = [path for path in _subfolders(root).values() if _is_mvtec(path)]
-    if len(inside) == 1:
-        return _mvtec(inside[0])
-    if inside:
-        names = ", ".join(path.name for path in inside)
-        raise InputError(f"{root} holds several categories: {names}; name one, as in {inside[0]}")
     seen = ", ".join(_sketch(root)) or "no folders"
     raise InputError(
         f"{root} is laid out in none of the known ways; rename or move its folders to one of\n"
@@ -145,12 +140,21 @@ def good_pictures(folder: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     InputError
-        If the folder does not exist or holds no pictures.
+        If the folder does not exist or holds no pictures, or if it is laid out in no known way and
+        has a folder inside whose name means defective, test or ground truth.
     """
     root = Path(folder)
-    found = _find_here(root, seed=42) if root.is_dir() else None
+    found = _recognised(root, seed=42) if root.is_dir() else None
     if found is None:
-        return list_pictures(root)
+        paths = list_pictures(root)
+        for path in paths:
+            for name in path.relative_to(root).parts[:-1]:
+                if _NOT_GOOD.fullmatch(name.lower()):
+                    raise InputError(
+                        f"{root} holds pictures below {name!r}, which does not sound like good parts; "
+                        "name the folder of the good ones, or give their paths as a list"
+                    )
+        return paths
     warnings.warn(
         f"{root} is a labelled data set (layout {found.layout}): its {len(found.train)} good training "
         "pictures are used, the others are not",
@@ -158,6 +162,18 @@ def good_pictures(folder: str | os.PathLike[str]) -> list[Path]:
         stacklevel=2,
     )
     return list(found.train)
+
+
+def _recognised(root: Path, seed: int) -> LabelledFolder | None:
+    """Return what is laid out in a known way here, or in the one category inside."""
+    found = _find_here(root, seed)
+    if found is not None:
+        return found
+    inside = [path for path in _subfolders(root).values() if _is_mvtec(path)]
+    if len(inside) > 1:
+        names = ", ".join(path.name for path in inside)
+        raise InputError(f"{root} holds several categories: {names}; name one, as in {inside[0]}")
+    return _mvtec(inside[0]) if inside else None
 
 
 def _find_here(root: Path, seed: int) -> LabelledFolder | None:

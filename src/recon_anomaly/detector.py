@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -25,7 +26,7 @@ from .images import measure_range, range_for
 from .inputs import read_anomalous, read_input, split_validation
 from .randomness import seeded
 from .registry import build, build_network, resolve
-from .scoring import fit_scorer, make_noise, score_batches
+from .scoring import fit_scorer, make_noise, rehearse, score_batches
 from .store import Pictures
 from .training import Plan, Tick
 
@@ -116,7 +117,7 @@ class BaseDetector(FittedDetector):
     def _iter_fit(self, X: Any, validation_data: Any) -> Iterator[Tick | EpochRecord]:
         self._check_parameters()
         device = choose_device(self.device)
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = self._draw_seed()
         model, model_params = self._model()
         builder, model_name = resolve("model", model)
         scorer, scorer_name = build("scorer", self.scorer, self.scorer_params)
@@ -151,6 +152,9 @@ class BaseDetector(FittedDetector):
             network = build_network(builder, pictures.shape, model_params)
             network.to(device, memory_format=torch.channels_last)
         training, validation = batches(parts.training), batches(parts.validation)
+        if not hasattr(network, "fit_batches"):
+            first = next(iter(batches(parts.validation.take([0]))))
+            rehearse(network, scorer, first, make_noise(network, scorer, seed, device))
         plan = Plan(schedule, self.epochs, self.learning_rate, seed, corruptor)
         checkpoint = None
         if self.checkpoint is not None:
@@ -181,6 +185,12 @@ class BaseDetector(FittedDetector):
             self.threshold_rule_ = {"rule": "contamination", "contamination": self.contamination}
 
     # Parts -------------------------------------------------------------------------------------
+
+    def _draw_seed(self) -> int:
+        try:
+            return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        except ValueError as error:
+            raise InputError(f"random_state={self.random_state!r}: {error}") from error
 
     def _check_parameters(self) -> None:
         at_least_one = {"epochs": self.epochs, "batch_size": self.batch_size}
@@ -231,6 +241,8 @@ class BaseDetector(FittedDetector):
             "contamination",
             "random_state",
         }
+        if parts.labelled is None:  # no figure is measured, so the scorer takes no part in training
+            ignored |= {"scorer", "scorer_params"}
         params = {
             name: _described(value)
             for name, value in self.get_params(deep=False).items()
@@ -238,6 +250,7 @@ class BaseDetector(FittedDetector):
         }
         labelled, anomalous = parts.labelled, parts.anomalous
         return params | {
+            "recon_anomaly": version("recon-anomaly"),
             "seed": seed,
             "training pictures": parts.training.checksum(),
             "validation pictures": parts.validation.checksum(),

@@ -47,7 +47,8 @@ class ReconstructionDetector(BaseDetector):
         Share of the pictures held out for that and for the threshold, if no ``validation_data`` is
         given to ``fit``.
     contamination : "auto" or float
-        "auto": the threshold is the score that 5 % of the validation pictures exceed. A float in
+        "auto": the threshold is the 95 % quantile of the validation pictures' scores (with few of
+        them a coarse one: give more than 20, or calibrate on others). A float in
         (0, 0.5]: the threshold that exactly this share of all pictures given to ``fit`` exceed;
         optimistic, since most of them were trained on.
     checkpoint : path, optional
@@ -83,6 +84,12 @@ class ReconstructionDetector(BaseDetector):
         The values that become 0 and 1.
     n_features_in_ : int
         Height times width times channels.
+    threshold_rule_ : dict
+        The rule that set ``offset_``, with its parameters.
+    names_ : dict
+        Full registered names of model, scorer, schedule and corruptor; None for other objects.
+    noise_ : Tensor of shape (L, latent_size) or None
+        The standard-normal rows of a scorer that draws, the same for every picture.
     map_scale_ : float
         The largest value in the anomaly maps of the validation pictures; heat maps are drawn against it.
     seed_ : int

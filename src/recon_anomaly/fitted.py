@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .batches import Batches
 from .devices import choose_device
-from .errors import InputError, ReconAnomalyError
+from .errors import InputError, ReconAnomalyError, SavedFileError
 from .images import PixelRange, range_for
 from .inputs import read_anomalous, read_input
 from .registry import build
@@ -100,8 +100,9 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         scorer, scorer_params
             As the parameters of the same names.
         X : array, folder or list of paths
-            Good pictures that were not trained on: the scorer is fitted on them, if it learns, and
-            the threshold is the quantile of their scores.
+            Good pictures that were not trained on, since a detector does not keep its validation
+            pictures: the scorer is fitted on them, if it learns, and the threshold is the 95 %
+            quantile of their scores, whatever ``contamination`` was.
         """
         self._check_fitted()
         built, name = build("scorer", scorer, scorer_params)
@@ -152,11 +153,17 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         save(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> FittedDetector:
+    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Self:
         """Read a detector that ``save`` wrote; nothing in the file is imported or evaluated."""
         from .saving import load
 
-        return load(path, device=device)
+        detector = load(path, device=device)
+        if not isinstance(detector, cls):
+            raise SavedFileError(
+                f"{path} holds a {type(detector).__name__}, not a {cls.__name__}; recon_anomaly.load "
+                "takes any"
+            )
+        return detector
 
     # Parts -------------------------------------------------------------------------------------
 

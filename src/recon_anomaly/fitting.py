@@ -61,6 +61,11 @@ def fit_network(
             network.fit_batches(training)
         network.eval()
         return History(tuple(evaluate(network, validation)), 0)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InputError(
+            f"{type(network).__name__} has no parameters to train; a model that is fitted in closed form "
+            "has a method fit_batches"
+        )
     first = Batches(validation.pictures.take([0]), validation.pixel_range, 1, validation.device)
     state = RunState(network, plan, tuple(evaluate(network, first)), training.device)
     if checkpoint is not None:

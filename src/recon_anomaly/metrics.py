@@ -6,7 +6,7 @@ anomaly scores: the higher, the more abnormal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from sklearn.metrics import (
@@ -97,16 +97,20 @@ def bootstrap_intervals(
     labels: np.ndarray,
     scores: np.ndarray,
     *,
+    thresholds: Mapping[str, float] | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float] | None]:
-    """Return percentile intervals of the ranking figures, resampling pictures with replacement.
+    """Return percentile intervals of figures, resampling pictures with replacement.
 
     Parameters
     ----------
     labels, scores : ndarray of shape (n,)
         As everywhere here.
+    thresholds : mapping of str to float, optional
+        Names of further figures: the F1 of calling anomalous what exceeds the threshold, which is
+        held fixed.
     resamples : int
         Bootstrap samples; one that holds a single class is drawn again.
     confidence : float
@@ -117,7 +121,9 @@ def bootstrap_intervals(
     Returns
     -------
     dict
-        (low, high) for each of ``RANKING``; None where the labels hold one class only.
+        (low, high) for each of ``RANKING`` and ``thresholds``; None where the labels hold one class
+        only. Where the classes are perfectly apart, so are they in every resample: the interval is
+        then one point, and says less than it seems to.
 
     Examples
     --------
@@ -131,7 +137,7 @@ def bootstrap_intervals(
         )
     labels = np.asarray(labels, bool)
     if labels.all() or not labels.any():
-        return dict.fromkeys(RANKING)
+        return dict.fromkeys([*RANKING, *(thresholds or {})])
     rng = np.random.default_rng(seed)
     chances = np.full(len(labels), 1 / len(labels))
     counts = np.empty((0, len(labels)), int)
@@ -140,9 +146,12 @@ def bootstrap_intervals(
         positives = drawn[:, labels].sum(1)
         counts = np.concatenate([counts, drawn[(positives > 0) & (positives < len(labels))]])
     tail = (1 - confidence) / 2
+    found = resampled_figures(labels, scores, counts)
+    for name, threshold in (thresholds or {}).items():
+        found[name] = _resampled_f1(labels, scores > threshold, counts)
     return {
         name: (float(low), float(high))
-        for name, figures in resampled_figures(labels, scores, counts).items()
+        for name, figures in found.items()
         for low, high in [np.quantile(figures, [tail, 1 - tail])]
     }
 
@@ -177,3 +186,10 @@ def resampled_figures(
         "average_precision": (steps * precision[:, 1:]).sum(1),
         "pr_auc": np.trapezoid(precision, recall, axis=1),
     }
+
+
+def _resampled_f1(labels: np.ndarray, anomalous: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    hits = counts[:, labels & anomalous].sum(1)
+    errors = counts[:, labels != anomalous].sum(1)
+    f1: np.ndarray = 2 * hits / (2 * hits + errors)
+    return f1

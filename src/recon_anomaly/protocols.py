@@ -8,7 +8,7 @@ is state. Optional abilities are looked for by name, and each contract lists its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,6 @@ class Model(Protocol):
         ...
 
 
-@runtime_checkable
 class Scorer(Protocol):
     """**Protocol:** turns a target and its reconstruction into an anomaly map.
 
@@ -117,7 +116,6 @@ class Scorer(Protocol):
         ...
 
 
-@runtime_checkable
 class Corruptor(Protocol):
     """**Protocol:** spoils one picture, for test sets and for training denoising models."""
 
@@ -132,7 +130,6 @@ class Corruptor(Protocol):
         ...
 
 
-@runtime_checkable
 class WeightSchedule(Protocol):
     """**Protocol:** weighs the loss terms, epoch by epoch; a pure function of the history.
 

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["derive_seed", "seeded"]
+from .errors import InputError
+from .protocols import Corruptor
+
+__all__ = ["corrupt", "derive_seed", "seeded"]
 
 
 def derive_seed(*key: int) -> int:
@@ -29,6 +32,15 @@ def seeded(device: torch.device, *key: int) -> Iterator[None]:
     Networks draw from the global generators (dropout, ``randn_like``), so these have to be seeded;
     a key for every step makes a resumed run draw what an undisturbed one would.
     """
+    if device.type == "mps":
+        state = torch.mps.get_rng_state()
+        torch.mps.manual_seed(derive_seed(*key))
+        try:
+            with seeded(torch.device("cpu"), *key):
+                yield
+        finally:
+            torch.mps.set_rng_state(state)
+        return
     generators = [torch.default_generator]
     if device.type == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call]  # else there is no generator yet
@@ -42,3 +54,18 @@ def seeded(device: torch.device, *key: int) -> Iterator[None]:
     finally:
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
+
+
+def corrupt(corruptor: Corruptor, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the corrupted picture alone, checked.
+
+    Raises
+    ------
+    InputError
+        When the corruptor breaks its contract: another shape or type.
+    """
+    corrupted, _ = corruptor(image, rng)
+    got = f"{corrupted.dtype} of shape {corrupted.shape}"
+    if corrupted.shape != image.shape or corrupted.dtype != np.float32:
+        raise InputError(f"the corruptor gave {got}; float32 of shape {image.shape} is wanted")
+    return corrupted

@@ -21,7 +21,7 @@ from .detector import BaseDetector
 from .errors import SavedFileError
 from .metrics import bootstrap_intervals, decision_metrics, ranking_metrics
 from .thresholds import best_f1
-from .writing import whole_file
+from .writing import check_writable
 
 __all__ = ["key_of", "read_records", "record_of", "start_records", "trivial_record"]
 
@@ -48,9 +48,9 @@ def start_records(out: str | os.PathLike[str] | None, resume: bool) -> list[dict
     """Return the records to go on from; a file that exists is refused unless ``resume`` is said."""
     if out is None:
         return []
+    check_writable(out)  # found before hours of training, not after
     if not Path(out).exists():
-        with whole_file(out):  # found before hours of training, not after
-            return []
+        return []
     if not resume:
         raise SavedFileError(
             f"{out} exists; say --resume (resume=True) to go on with it, or name another file"
@@ -82,6 +82,7 @@ def record_of(
         data=data,
         threshold_rule=detector.threshold_rule_["rule"],
         n_validation=len(detector.validation_scores_),
+        device=str(detector._device()),
         epochs_run=len(history),
         kept_epoch=history.kept_epoch,
         scorer_uses=detector.scorer_uses_,
@@ -119,18 +120,22 @@ def _with_figures(
     return {
         "key": key_of(settings),
         **settings,
-        "n_train": len(data.train),
+        "n_good": len(data.train),
         "n_test_good": int((labels == 0).sum()),
         "n_test_anomalous": int((labels == 1).sum()),
         "threshold": threshold,
         **ranking_metrics(labels, scores),
         **decision_metrics(labels, scores > threshold),
-        "intervals": bootstrap_intervals(labels, scores),
+        "intervals": bootstrap_intervals(
+            labels,
+            scores,
+            thresholds={"f1": threshold} | ({} if oracle is None else {"oracle_f1": oracle}),
+        ),
         "oracle": None
         if oracle is None
         else {"threshold": oracle, **decision_metrics(labels, scores > oracle)},
         **more,
-        "peak_memory_mib": _peak_memory(),
+        "process_peak_memory_mib": _peak_memory(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "versions": {

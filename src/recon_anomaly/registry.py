@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, partial, update_wrapper
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any
@@ -92,7 +93,7 @@ def plugin_manager() -> pluggy.PluginManager:
     manager.register(builtin, BUILTIN)
     wanted = os.environ.get("RECON_ANOMALY_PLUGINS")
     for entry in sorted(entry_points(group=hookspecs.GROUP), key=lambda entry: entry.name):
-        if wanted is None or entry.name in wanted.split(","):
+        if wanted is None or entry.name in wanted.replace(" ", "").split(","):
             with _left_out_on_error(entry.name):
                 register(manager, entry.load(), entry.name)
     return manager
@@ -198,10 +199,12 @@ def build(kind: str, value: Any, params: Mapping[str, Any] | None = None) -> tup
     try:
         if isinstance(found, type):
             return found(**settings), name
+        inspect.signature(found).bind_partial(**settings)
     except TypeError as error:
         raise InputError(f"{kind} {name or value!r} does not take {settings}: {error}") from error
-    made = copy.deepcopy(found)
-    return (partial(made, **settings) if settings else made), name
+    if settings:  # with the function's own abilities: a scorer's reduction, a schedule's needs
+        return update_wrapper(partial(found, **settings), found), name
+    return copy.deepcopy(found), name
 
 
 def build_network(builder: Any, image_shape: ImageShape, params: Mapping[str, Any]) -> Any:

@@ -86,7 +86,7 @@ def _title(record: Mapping[str, Any]) -> str:
 
 
 def _seeds(groups: Iterable[Sequence[Mapping[str, Any]]]) -> str:
-    count = len({record["seed"] for group in groups for record in group})
+    count = len({record["seed"] for group in groups for record in group} - {None})
     return f"{count} seed{'s' if count > 1 else ''}"
 
 
@@ -105,20 +105,23 @@ def _row(model: str, scorer: str, records: Sequence[Mapping[str, Any]]) -> tuple
         model,
         scorer,
         *(_figure(records, name) for name in ("auroc", "average_precision", "pr_auc")),
-        _mean([record["f1"] for record in records]),
-        _mean([figures.get("f1") for figures in oracle]),
+        _figure(records, "f1"),
+        _mean([figures.get("f1") for figures in oracle]) + _interval(records, "oracle_f1"),
         _time([record.get("fit_seconds") for record in records], "{:.1f}"),
         _time([record.get("milliseconds_per_picture") for record in records], "{:.2f}"),
     )
 
 
 def _figure(records: Sequence[Mapping[str, Any]], name: str) -> str:
-    text = _mean([record[name] for record in records])
-    intervals = [record["intervals"][name] for record in records]
+    return _mean([record[name] for record in records]) + _interval(records, name)
+
+
+def _interval(records: Sequence[Mapping[str, Any]], name: str) -> str:
+    intervals = [record["intervals"].get(name) for record in records]
     if None in intervals:
-        return text
+        return ""
     low, high = np.mean(np.array(intervals), axis=0)
-    return f"{text} [{_short(low)}, {_short(high)}]"
+    return f" [{_short(low)}, {_short(high)}]"
 
 
 def _mean(values: Sequence[float | None]) -> str:

@@ -103,8 +103,9 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> BaseDetector:
     except (AttributeError, KeyError, PluginError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, SavedFileError):
             raise
+        cause = " ".join(str(error).split())[:300]
         raise SavedFileError(
-            f"{path} is damaged or was not written by this library: {error!r}"
+            f"{path} is damaged, or its parts are not the ones it was written with: {cause or error!r}"
         ) from error
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from .blocks import pad_to_stride
 from .errors import InputError
 from .protocols import Network, Reconstruction, Scorer
+from .randomness import seeded
 
 __all__ = [
     "anomaly_maps",
@@ -23,6 +25,7 @@ __all__ = [
     "make_noise",
     "reconstruct",
     "reduce_map",
+    "rehearse",
     "score_batches",
     "scored_pairs",
     "target_of",
@@ -92,8 +95,12 @@ def target_of(network: Network, images: Tensor) -> Tensor:
 
 def reconstruct(network: Network, images: Tensor) -> Reconstruction:
     """Reconstruct pictures of any size: padded to the network's stride, and cropped back."""
-    padded = pad_to_stride(images, _stride(network))
-    return _cropped(network(padded), network, images)
+    made = network(pad_to_stride(images, _stride(network)))
+    if not isinstance(made, Reconstruction):
+        raise InputError(
+            f"the network returned a {type(made).__name__}; a recon_anomaly.Reconstruction is wanted"
+        )
+    return _cropped(made, network, images)
 
 
 def scored_pairs(
@@ -124,6 +131,8 @@ def anomaly_maps(
     count = 0
     for target, reconstruction in scored_pairs(network, images, noise):
         drawn = scorer(target, reconstruction)
+        if not isinstance(drawn, Tensor):
+            raise InputError(f"the scorer gave a {type(drawn).__name__}; a torch tensor is wanted")
         maps = drawn if maps is None else maps + drawn
         count += 1
     assert maps is not None
@@ -138,6 +147,29 @@ def anomaly_maps(
             f"{tuple(images.shape)}; it must be (n, h, w)"
         )
     return maps
+
+
+def rehearse(network: Any, scorer: Scorer, images: Tensor, noise: Tensor | None) -> None:
+    """Go from pictures to loss terms and scores once, so that a broken part shows before training.
+
+    Raises
+    ------
+    InputError
+        When network or scorer break their contract; the message says how.
+    """
+    network.eval()
+    with seeded(images.device, 0), exact():
+        terms = network.losses(target_of(network, images), reconstruct(network, images))
+        if not isinstance(terms, Mapping) or not terms:
+            raise InputError(
+                f"the network's losses gave {terms!r}; named terms, {{name: scalar tensor}}, are wanted"
+            )
+        for name, term in terms.items():
+            if not isinstance(term, Tensor) or term.ndim:
+                raise InputError(f"the loss term {name!r} is {term!r}; a scalar tensor is wanted")
+        trial = copy.deepcopy(scorer)
+        fit_scorer(trial, network, [images], noise)
+        reduce_map(trial, anomaly_maps(network, trial, images, noise))
 
 
 def reduce_map(scorer: Scorer, maps: Tensor) -> Tensor:
@@ -171,6 +203,11 @@ def score_batches(
         with exact():  # entered for each batch: whoever iterates must not find itself inside
             maps = anomaly_maps(network, scorer, images, noise)
             scores = reduce_map(scorer, maps)
+        if not bool(scores.isfinite().all()):
+            raise InputError(
+                "a score is NaN or infinite: the network or the scorer cannot handle these pictures; "
+                "look for extreme pixel values"
+            )
         yield scores.numpy(), maps.cpu().numpy()
 
 

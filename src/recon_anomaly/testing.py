@@ -187,11 +187,6 @@ def _images(count: int, shape: tuple[int, int, int]) -> torch.Tensor:
     return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(3))
 
 
-def _absolute(target: torch.Tensor, reconstruction: Any) -> torch.Tensor:
-    difference: torch.Tensor = (target - reconstruction.mean).abs().mean(1)
-    return difference
-
-
 def _law(holds: Any, law: str) -> None:
     if not holds:
         raise AssertionError(law)

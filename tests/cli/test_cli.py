@@ -204,6 +204,9 @@ def test_plugins_lists_every_name(run):
         (["score", "MODEL", "GOOD", "--csv", "nowhere/out.csv"], 1, "cannot write"),
         (["bench", "--data", "EMPTY"], 1, "known ways"),
         (["bench", "--seeds", "a"], 2, "whole number"),
+        (["fit", "GOOD", "-o", "OUT", "--seed", "-1"], 1, "random_state=-1"),
+        (["fit", "GOOD", "-o", "OUT", "--scorer-param", "power=2"], 1, "does not take"),
+        (["score", "MODEL", "GOOD", "--maps", "MODEL"], 1, "cannot make the folder"),
         (["paint"], 2, "paint"),
     ],
 )

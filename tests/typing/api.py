@@ -34,11 +34,17 @@ def ones(history: History) -> Mapping[str, float]:
     return dict.fromkeys(history.terms, 1.0)
 
 
-network: Network = Identity((8, 8, 1))
-scorer: Scorer = absolute
-corruptor: Corruptor = darken
-schedule: WeightSchedule = ones
-detector: ReconstructionDetector = ReconstructionDetector(Identity, scorer=absolute).fit(
-    np.zeros((4, 8, 8, 1), np.uint8)
-)
-scores: np.ndarray = CVAE(latent_size=8).fit("good").score_samples("new")
+def parts() -> tuple[Network, Scorer, Corruptor, WeightSchedule]:
+    return Identity((8, 8, 1)), absolute, darken, ones
+
+
+def fitted() -> ReconstructionDetector:
+    good = np.zeros((4, 8, 8, 1), np.uint8)
+    return ReconstructionDetector(Identity, scorer=absolute).fit(good)
+
+
+def scores() -> np.ndarray:
+    return CVAE(latent_size=8).fit("good").score_samples("new")
+
+
+model: Model = Identity

@@ -6,6 +6,7 @@ usage, 130 interrupted. Everything heavy is imported inside the commands.
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 
@@ -19,6 +20,9 @@ __all__ = ["app", "main"]
 def main() -> None:
     """Run the command; errors of users end it with one line and no traceback."""
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name may be any bytes
+            stream.reconfigure(errors="surrogateescape")
     try:
         app()
     except PluginError as error:  # a name on the command line that nobody offers

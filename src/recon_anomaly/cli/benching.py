@@ -52,7 +52,11 @@ def show(found: list[Table]) -> None:
         for row in table.rows:
             drawn.add_row(*(cell.replace(" [", "\n[") for cell in row))
         console.print(drawn)
-    print("brackets: 95 % bootstrap interval over pictures; oracle: chosen by the test labels")
+    print(
+        "brackets: 95 % bootstrap interval over pictures; F1 is at the validation pictures' threshold, "
+        "oracle: chosen by the test labels; PR-AUC is by the trapezoidal rule, whose chance level is "
+        "(1 + share of anomalous pictures) / 2"
+    )
 
 
 def _drawn(events: Iterator[Any], epochs: int) -> Iterator[Any]:

@@ -37,6 +37,8 @@ def run_score(
     """Score files and folders with a saved detector."""
     if csv is not None:
         check_writable(csv)
+    if maps is not None:
+        _make_folder(maps)
     detector = load(file, device=device)
     paths = [
         path for place in places for path in (list_pictures(place) if place.is_dir() else [place])
@@ -89,7 +91,7 @@ def _write(rows: list[dict[str, Any]], csv: Path | None, as_json: bool) -> None:
     writer.writerows(rows)
     if csv is not None:
         with whole_file(csv) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8")
+            temporary.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
     if as_json:
         print(json.dumps(rows, indent=2))
     elif csv is None:
@@ -97,9 +99,13 @@ def _write(rows: list[dict[str, Any]], csv: Path | None, as_json: bool) -> None:
 
 
 def _save_png(image: Any, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SavedFileError(f"cannot make the folder {path.parent}: {error}") from error
+    _make_folder(path.parent)
     with whole_file(path) as temporary:
         image.save(temporary, format="PNG")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SavedFileError(f"cannot make the folder {folder}: {error.strerror}") from error
