@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from recon_anomaly import CVAE, History, Reconstruction, ReconstructionDetector
-from recon_anomaly.protocols import Corruptor, ImageShape, Network, Scorer, WeightSchedule
+from recon_anomaly.protocols import Corruptor, ImageShape, Model, Network, Scorer, WeightSchedule
 
 
 class Identity(nn.Module):
