@@ -86,8 +86,11 @@ class Network(Protocol):
 class Model(Protocol):
     """**Protocol:** builds a network for pictures of one shape."""
 
-    def __call__(self, image_shape: ImageShape, /, **params: Any) -> Network:
-        """Return a new network; ``params`` are plain values that JSON can hold."""
+    def __call__(self, image_shape: ImageShape, /, *args: Any, **params: Any) -> Network:
+        """Return a new network; ``params`` are plain values that JSON can hold.
+
+        (The unused ``args`` let type checkers accept builders with named parameters.)
+        """
         ...
 
 

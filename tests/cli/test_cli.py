@@ -74,6 +74,20 @@ def test_fit_writes_a_detector_and_keeps_stdout_for_data(folder, run):
     assert detector.get_params()["model_params"] == {"latent_size": 4, "kernels": (4, 8)}
 
 
+def test_fit_prints_json(folder, run):
+    """--json prints one object on stdout: file, pictures, threshold and history."""
+    out = folder / "mean.safetensors"
+    code, stdout, _ = run("fit", folder / "good", "-o", out, "--model", "mean", "--json", *FAST)
+    summary = json.loads(stdout)
+    assert code == 0
+    assert (summary["file"], summary["pictures"], summary["image_shape"]) == (
+        str(out),
+        40,
+        [16, 16, 1],
+    )
+    assert summary["threshold"] == -load(out).offset_
+
+
 def test_the_command_and_the_library_agree(folder, run, good):
     """Fit on a folder gives the detector that the estimator gives on the same pictures."""
     out = folder / "cvae.safetensors"

@@ -78,6 +78,7 @@ def fit(
     skip_unreadable: Annotated[
         bool, typer.Option(help="Leave out files that cannot be read, and list them at the end.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Learn from a folder of good pictures and write a detector to one file."""
     from .fitting import run_fit
@@ -86,6 +87,7 @@ def fit(
         folder,
         out,
         skip_unreadable=skip_unreadable,
+        as_json=as_json,
         model=model,
         model_params=_params(model_param),
         scorer=scorer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,30 @@ from recon_anomaly.pictures import read_pictures
 from recon_anomaly.registry import find
 from recon_anomaly.writing import check_writable
 
-from .progress import followed, interrupted_well
+from .progress import counted, followed, interrupted_well
 from .skipping import list_skipped
 
 __all__ = ["run_fit"]
 
 
-def run_fit(folder: Path, out: Path, *, skip_unreadable: bool, **params: Any) -> None:
+def run_fit(
+    folder: Path, out: Path, *, skip_unreadable: bool, as_json: bool, **params: Any
+) -> None:
     """Fit on a folder and save; what can be wrong is looked at before the training."""
     check_writable(out)
     choose_device(params["device"])
     for kind in ("model", "scorer", "schedule", "corruptor"):
         if params[kind] is not None:
             find(kind, params[kind])
-    pictures = read_pictures(
-        good_pictures(folder),
-        image_size=params["image_size"],
-        channels=params["channels"],
-        on_error="skip" if skip_unreadable else "raise",
-    )
+    paths = good_pictures(folder)
+    with counted("reading", len(paths)) as progress:
+        pictures = read_pictures(
+            paths,
+            image_size=params["image_size"],
+            channels=params["channels"],
+            on_error="skip" if skip_unreadable else "raise",
+            progress=progress,
+        )
     detector = ReconstructionDetector(**params)
     with interrupted_well(
         f"the same command goes on from {params['checkpoint']}"
@@ -51,3 +57,15 @@ def run_fit(folder: Path, out: Path, *, skip_unreadable: bool, **params: Any) ->
     for part, used in detector.scorer_uses_.items():
         print(f"{params['scorer']}: {part}: {used}", file=sys.stderr)
     list_skipped(pictures.skipped)
+    if as_json:
+        summary = {
+            "file": str(out),
+            "model": detector.names_["model"],
+            "scorer": detector.names_["scorer"],
+            "pictures": len(pictures),
+            "image_shape": pictures.shape,
+            "threshold": -detector.offset_,
+            "history": history.to_dict(),
+            "skipped": [str(path) for path, _ in pictures.skipped],
+        }
+        print(json.dumps(summary, indent=2))
