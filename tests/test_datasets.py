@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon_anomaly.datasets import LabelledFolder, find_labelled, good_pictures
+from recon_anomaly.datasets import find_labelled, good_pictures
 from recon_anomaly.errors import InputError, PictureWarning
+from recon_anomaly.layouts import LabelledFolder
 
 
 def touch(root: Path, *names: str) -> None:

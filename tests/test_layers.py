@@ -11,7 +11,7 @@ ROOT = Path(recon_anomaly.__file__).parent
 LAYERS = [  # from the bottom; modules of one layer may import each other unless they are plugins
     {"errors", "protocols", "history", "hookspecs"},
     {"registry", "builtin", "images", "writing", "thresholds", "metrics"},
-    {"decoding", "store", "pictures", "datasets", "castings", "synthetic", "heatmaps"},
+    {"decoding", "store", "pictures", "layouts", "datasets", "castings", "synthetic", "heatmaps"},
     {"blocks", "losses", "devices", "randomness", "batches"},
     {"models", "scorers", "corruptors", "schedules"},
     {"scoring", "training", "checkpoints", "fitting"},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bench import run_bench
-    from .datasets import LabelledFolder, find_labelled
+    from .datasets import find_labelled
     from .errors import (
         InputError,
         PictureError,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .fitted import NotFittedError
     from .history import EpochRecord, History
     from .hookspecs import hookimpl
+    from .layouts import LabelledFolder
     from .pictures import read_pictures
     from .protocols import Reconstruction
     from .saving import load
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bench": ["run_bench"],
-    "datasets": ["LabelledFolder", "find_labelled"],
+    "datasets": ["find_labelled"],
     "errors": [
         "InputError",
         "PictureError",
@@ -50,6 +51,7 @@ _HOMES = {
     "history": ["EpochRecord", "History"],
     "hookspecs": ["hookimpl"],
     "pictures": ["read_pictures"],
+    "layouts": ["LabelledFolder"],
     "protocols": ["Reconstruction"],
     "saving": ["load"],
     "store": ["Pictures"],
