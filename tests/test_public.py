@@ -36,7 +36,7 @@ def test_the_version_is_that_of_the_package():
 def test_an_unknown_name_is_an_attribute_error():
     """A name that is not public behaves as in any module."""
     with pytest.raises(AttributeError, match="no attribute 'TeapotAE'"):
-        recon_anomaly.TeapotAE  # noqa: B018
+        recon_anomaly.TeapotAE  # noqa: B018 -- looking it up is the test
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,11 @@ def test_the_same_key_draws_the_same_numbers():
 
 def test_the_global_generators_are_restored():
     """Torch's, NumPy's and Python's global generators go on as if nothing had been drawn."""
-    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002 -- the global generator is what is tested
     with seeded(CPU, 7):
         torch.randn(100)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002 -- the global generator is what is tested
     assert random.getstate() == before[2]
 
 

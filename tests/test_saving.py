@@ -57,7 +57,7 @@ def read(path):
     """Return the JSON header and the tensors of a saved detector."""
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["recon_anomaly"])
-        return header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 -- the handle is no mapping
 
 
 def rewrite(path, change):
@@ -467,7 +467,7 @@ def test_a_full_disk_is_an_error_that_names_the_path(good, path):
 
     detector = named("mean").fit(good)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with pytest.raises(SavedFileError, match=r"a\.safetensors"):  # noqa: PT012
+    with pytest.raises(SavedFileError, match=r"a\.safetensors"):  # noqa: PT012 -- what fails is the block itself
         resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
         try:
             detector.save(path)

@@ -397,12 +397,12 @@ def test_training_draws_nothing_from_the_global_generators():
     """At every event the process's generators are as they were before."""
     plan = Plan(Weights(), 2, 0.01, seed=1, corruptor=add_noise)
     state = RunState(Spread(), plan, ("reconstruction",), CPU)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002 -- the global generator is what is tested
     count = 0
     for _ in train(state, pictures(9, batch_size=4), pictures(3, 1), plan):
         count += 1
         assert torch.equal(torch.get_rng_state(), before[0])
-        assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+        assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002 -- the global generator is what is tested
         assert random.getstate() == before[2]
     assert count == 8
 

@@ -53,7 +53,7 @@ def test_an_exception_inside_leaves_all_as_it_was(error, old, tmp_path):
     path = tmp_path / "a.bin"
     if old is not None:
         path.write_bytes(old)
-    with pytest.raises(error, match="inside"), whole_file(path) as temporary:  # noqa: PT012
+    with pytest.raises(error, match="inside"), whole_file(path) as temporary:  # noqa: PT012 -- what fails is the block itself
         temporary.write_bytes(b"half")
         raise error("inside")
     assert names(tmp_path) == ([] if old is None else ["a.bin"])
@@ -74,7 +74,7 @@ def test_a_failing_disk_is_an_error_that_names_the_path(stage, tmp_path, monkeyp
     elif stage == "rename":
         monkeypatch.setattr(Path, "replace", fail)
     message = r"a\.bin: No space left"
-    with pytest.raises(SavedFileError, match=message), whole_file(path) as half:  # noqa: PT012
+    with pytest.raises(SavedFileError, match=message), whole_file(path) as half:  # noqa: PT012 -- what fails is the block itself
         half.write_bytes(b"half")
         if stage == "write":
             fail()

@@ -25,7 +25,7 @@ from .thresholds import find_threshold
 __all__ = ["FittedDetector", "NotFittedError"]
 
 
-class NotFittedError(ReconAnomalyError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
+class NotFittedError(ReconAnomalyError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]  # scikit-learn is untyped
     """The detector was asked for something before ``fit``."""
 
 
@@ -169,7 +169,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
     def _model(self) -> tuple[Any, dict[str, Any]]:
         """Return the model, as a name or an object, and its parameters."""
-        raise NotImplementedError
+        raise NotImplementedError  # each estimator has its own model; this class is not used alone
 
     def _set_scorer(self, scorer: Any, validation: Batches) -> None:
         """Fit ``scorer`` on the validation pictures, and keep their scores."""

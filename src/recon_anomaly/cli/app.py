@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -49,16 +49,16 @@ def fit(
     folder: Annotated[Path, typer.Argument(help="Folder of good pictures.", metavar="DIR")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .safetensors.")],
     model: Annotated[str, typer.Option(help="`recon-anomaly plugins` lists them.")] = "cae",
-    model_param: Params = [],  # noqa: B006 -- typer's way to say "none by default"
+    model_param: Params = [],
     scorer: str = "mse",
-    scorer_param: Params = [],  # noqa: B006
+    scorer_param: Params = [],
     schedule: str = "constant",
-    schedule_param: Params = [],  # noqa: B006
+    schedule_param: Params = [],
     corruptor: Annotated[
-        Optional[str],  # noqa: UP045 -- typer reads it at run time
+        str | None,
         typer.Option(help="Spoils the training pictures, for a denoising model."),
     ] = None,
-    corruptor_param: Params = [],  # noqa: B006
+    corruptor_param: Params = [],
     image_size: Annotated[str, typer.Option(help="Pixels: 256, or HEIGHTxWIDTH.")] = "256",
     channels: Annotated[str, typer.Option(help="auto, 1 or 3.")] = "auto",
     epochs: int = 50,
@@ -70,7 +70,7 @@ def fit(
     seed: int = 42,
     device: Device = "auto",
     checkpoint: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             help="Folder for the run's state; the same command goes on from it.", metavar="DIR"
         ),
@@ -115,11 +115,11 @@ def score(
         list[Path], typer.Argument(help="A folder, or picture files.", metavar="DIR|PICTURE...")
     ],
     csv: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Write the table to this file and not to stdout.", metavar="OUT"),
     ] = None,
     maps: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Write a heat map beside each picture into this folder.", metavar="DIR"),
     ] = None,
     as_json: Json = False,
@@ -145,7 +145,7 @@ def score(
 @app.command()
 def bench(
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="A labelled folder; by default the embedded castings.", metavar="DIR"),
     ] = None,
     models: Annotated[str, typer.Option(help="Names, with commas between.")] = (
@@ -158,13 +158,13 @@ def bench(
     schedule: str = "constant",
     seeds: Annotated[str, typer.Option(help="Whole numbers, with commas between.")] = "42",
     image_size: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Pixels, or HEIGHTxWIDTH; by default 64 embedded, 256 for a folder."),
     ] = None,
     epochs: int = 50,
     device: Device = "auto",
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="JSON lines; by default bench-DATE-TIME.jsonl.", metavar="FILE"),
     ] = None,
     resume: Annotated[
@@ -213,7 +213,11 @@ def plugins(as_json: Json = False) -> None:
         return
     widths = [max(len(row[column]) for row in rows) for column in rows[0]]
     for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row.values(), widths)).rstrip())  # noqa: B905
+        print(
+            "  ".join(
+                text.ljust(width) for text, width in zip(row.values(), widths, strict=True)
+            ).rstrip()
+        )
 
 
 def _params(pairs: list[str]) -> dict[str, Any] | None:
