@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from recon_anomaly.registry import plugin_manager
 
 HERE = Path(__file__).parent
+REAL_WEIGHTS = os.environ.pop("RECON_ANOMALY_WEIGHTS", "")  # where "auto" looks must not vary
 
 
 @pytest.fixture
@@ -77,6 +79,30 @@ def real_data():
     if not place:
         pytest.skip("RECON_ANOMALY_DATA does not name a folder of real pictures")
     return Path(place)
+
+
+@pytest.fixture(scope="session")
+def real_weights():
+    """The folder of pretrained weights; a test names its file, or the folder in the environment."""
+    if not REAL_WEIGHTS:
+        pytest.skip("RECON_ANOMALY_WEIGHTS does not name a folder of pretrained weights")
+    return Path(REAL_WEIGHTS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn_weights(tmp_path_factory):
+    """A file of VGG16's first weights, drawn at random, that "auto" finds: no test downloads any."""
+    rng = np.random.default_rng(0)
+    tensors = {}
+    for layer, inputs, outputs in [(0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128)]:
+        weights = rng.normal(0, (2 / (9 * inputs)) ** 0.5, (outputs, inputs, 3, 3))
+        tensors[f"features.{layer}.weight"] = weights.astype(np.float32)
+        tensors[f"features.{layer}.bias"] = rng.normal(0, 0.1, outputs).astype(np.float32)
+    path = tmp_path_factory.mktemp("weights") / "vgg16-drawn.safetensors"
+    save_file(tensors, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECON_ANOMALY_WEIGHTS", str(path.parent))
+        yield path
 
 
 @pytest.fixture(scope="session")

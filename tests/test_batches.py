@@ -28,7 +28,7 @@ def numbers(images):
 
 
 def joined(shuffled):
-    return [number for _, clean in shuffled for number in numbers(clean)]
+    return [number for _, clean, _ in shuffled for number in numbers(clean)]
 
 
 def add_noise(image, rng):
@@ -92,14 +92,14 @@ def test_the_store_is_left_as_it_is(dtype):
     found = Batches(from_array(array), PixelRange(1.0, 3.0, array.dtype.name), 4, CPU)
     for images in found:
         images.zero_()
-    for images, _ in found.shuffled(0, 1, add_noise):
+    for images, _, _ in found.shuffled(0, 1, add_noise):
         images.zero_()
     assert np.array_equal(array, before)
 
 
 def test_shuffled_gives_every_picture_once():
     """A shuffled epoch is a permutation, cut into batches, and not the store's own order."""
-    found = [numbers(clean) for _, clean in batches(numbered(50), 8).shuffled(3, 1)]
+    found = [numbers(clean) for _, clean, _ in batches(numbered(50), 8).shuffled(3, 1)]
     order = [number for part in found for number in part]
     assert sorted(order) == list(range(50))
     assert order != list(range(50))
@@ -126,13 +126,13 @@ def test_a_view_gives_its_own_pictures():
 
 def test_without_a_corruptor_input_and_target_are_one():
     """Nothing is copied where nothing is corrupted."""
-    for images, clean in batches(numbered(5)).shuffled(0, 1):
+    for images, clean, _ in batches(numbered(5)).shuffled(0, 1):
         assert images is clean
 
 
 def test_a_corruptor_spoils_the_input_and_not_the_target():
     """The input is corrupted, picture by picture, and the target stays clean."""
-    for images, clean in batches(numbered(9, (2, 3, 2))).shuffled(0, 1, add_noise):
+    for images, clean, _ in batches(numbered(9, (2, 3, 2))).shuffled(0, 1, add_noise):
         assert images.shape == clean.shape
         assert images.dtype == torch.float32
         assert (clean == clean.round()).all()
@@ -145,7 +145,7 @@ def test_a_picture_is_corrupted_alike_in_any_batch():
 
     def noise(batch_size, seed=1, epoch=1):
         found = {}
-        for images, clean in batches(numbered(9), batch_size).shuffled(seed, epoch, add_noise):
+        for images, clean, _ in batches(numbered(9), batch_size).shuffled(seed, epoch, add_noise):
             found |= dict(zip(numbers(clean), numbers(images - clean), strict=True))
         return [found[number] for number in range(9)]
 
@@ -165,3 +165,84 @@ def test_the_corruptor_gets_one_picture():
     array = np.full((3, 4, 5, 3), 255, np.uint8)
     list(Batches(from_array(array), measure_range(array), 2, CPU).shuffled(0, 1, look))
     assert seen == [((4, 5, 3), np.float32, 1.0)] * 3
+
+
+# What is kept ------------------------------------------------------------------------------------
+
+
+def with_kept(count, shape=(5, 4, 3), batch_size=4):
+    """Batches whose kept features are their picture's number, then 0, 1, 2, …."""
+    found = batches(numbered(count), batch_size)
+    size = int(np.prod(shape))
+    found.kept = np.arange(size, dtype=np.float32).reshape(shape) + np.zeros(
+        (count, *[1] * len(shape)), np.float32
+    )
+    found.kept[(slice(None), *[0] * len(shape))] = np.arange(count)
+    return found
+
+
+def test_in_order_gives_pictures_and_what_is_kept_of_them():
+    """Each batch holds its pictures, twice the same tensor, and their features, channels first."""
+    found = with_kept(10)
+    number = 0
+    for batch, images in zip(found.in_order(), found, strict=True):
+        assert batch.images is batch.clean
+        assert torch.equal(batch.images, images)
+        assert batch.kept.shape == (len(images), 3, 5, 4)
+        assert numbers(batch.kept) == numbers(images)
+        wanted = found.kept[number : number + len(images)].transpose(0, 3, 1, 2)
+        assert np.array_equal(batch.kept.numpy(), wanted)
+        number += len(images)
+    assert number == 10
+
+
+def test_shuffled_batches_have_the_features_of_their_pictures():
+    """Whatever the order, a picture comes with its own features."""
+    found = list(with_kept(10).shuffled(3, 1))
+    assert all(numbers(batch.kept) == numbers(batch.images) for batch in found)
+    order = [number for batch in found for number in numbers(batch.kept)]
+    assert sorted(order) == list(range(10))
+    assert order != sorted(order)
+
+
+def test_keeping_does_not_change_the_order():
+    """Pictures come in the order in which they come without features."""
+    assert joined(with_kept(10).shuffled(3, 1)) == joined(batches(numbered(10)).shuffled(3, 1))
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 3)])
+def test_features_that_are_no_map_keep_their_axes(shape):
+    """Only maps lie channels last; rows and sequences are handed out as they are."""
+    found = with_kept(5, shape)
+    kept = torch.cat([batch.kept for batch in found.in_order()])
+    assert np.array_equal(kept.numpy(), found.kept)
+
+
+def test_what_is_handed_out_is_a_copy():
+    """A network that writes to its features does not change those of the next epoch."""
+    found = with_kept(6)
+    before = found.kept.copy()
+    for batch in (*found.in_order(), *found.shuffled(0, 1)):
+        batch.kept.zero_()
+    assert np.array_equal(found.kept, before)
+
+
+def test_a_memory_mapped_file_of_features_serves(tmp_path):
+    """Also one that may only be read gives writable tensors, without a warning."""
+    found = with_kept(6)
+    np.save(tmp_path / "kept.npy", found.kept)
+    wanted = torch.cat([batch.kept for batch in found.in_order()])
+    found.kept = np.load(tmp_path / "kept.npy", mmap_mode="r")
+    assert torch.equal(torch.cat([batch.kept for batch in found.in_order()]), wanted)
+
+
+def test_spoiled_pictures_come_without_features():
+    """What is kept belongs to clean pictures, so a corruptor's batches have none."""
+    found = list(with_kept(5).shuffled(0, 1, add_noise))
+    assert [batch.kept for batch in found] == [None, None]
+
+
+def test_nothing_is_kept_unless_it_is_set():
+    """Fresh batches come without features."""
+    found = batches(numbered(5))
+    assert [batch.kept for batch in (*found.in_order(), *found.shuffled(0, 1))] == [None] * 4

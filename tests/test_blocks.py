@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from recon_anomaly.blocks import decoder, encoder, pad_to_stride, padded_size
+from recon_anomaly.blocks import decoder, encoder, halved, pad_to_stride, padded_size
 from recon_anomaly.errors import InputError
 
 sides = st.integers(1, 40)
@@ -64,6 +64,27 @@ def test_pooling_has_to_be_said_for_each_layer(build):
     """A list of poolings that is too short raises an error; no layer is dropped in silence."""
     with pytest.raises(ValueError, match=r"pooled|zip"):
         build(1, (4, 6), (True,))
+
+
+@pytest.mark.parametrize(
+    ("channels", "stride", "kernels"),
+    [
+        (128, 4, (32, 64, 128)),
+        (64, 4, (16, 32, 64)),
+        (128, 8, (16, 32, 64, 128)),
+        (24, 2, (12, 24)),
+        (64, 1, (64,)),
+        (5, 4, (1, 2, 5)),
+        (1, 8, (1, 1, 1, 1)),
+    ],
+)
+def test_a_decoder_of_halved_channels_leads_from_features_to_pictures(channels, stride, kernels):
+    """Channels are halved layer by layer, never below 1, and the size grows by the stride."""
+    found, pooled = halved(channels, stride)
+    assert found == kernels
+    assert pooled == (True,) * (len(kernels) - 1) + (False,)
+    made = decoder(3, found, pooled)(torch.zeros(1, channels, 2, 3))
+    assert made.shape == (1, 3, 2 * stride, 3 * stride)
 
 
 @settings(deadline=None)

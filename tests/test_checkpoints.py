@@ -9,9 +9,11 @@ import os
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 
-from recon_anomaly import CAE, CVAE, EpochRecord, SavedFileError, writing
+from recon_anomaly import CAE, CVAE, TCVAE, EpochRecord, SavedFileError, WeightsWarning, writing
+from recon_anomaly.backbones import Backbone
 from recon_anomaly.checkpoints import _DIGEST_SIZE as DIGEST_SIZE
 from recon_anomaly.checkpoints import Checkpoint
 from recon_anomaly.checkpoints import _digest as digest
@@ -23,8 +25,9 @@ class Run:
     """Small detectors that checkpoint to one folder; a large learning rate makes some epochs worse."""
 
     def __init__(self, folder, model=CAE, **params):
-        small = {"latent_size": 3} if model is CVAE else {}
-        self.params = {"kernels": (2, 3), "epochs": 6, "learning_rate": 0.1} | small | params
+        small = {} if model is TCVAE else {"kernels": (2, 3)}
+        small |= {} if model is CAE else {"latent_size": 3}
+        self.params = {"epochs": 6, "learning_rate": 0.1} | small | params
         self.model = model
         self.folder = folder
 
@@ -73,6 +76,27 @@ def test_an_interrupted_run_goes_on_bit_for_bit(model, corruptor, epoch, good, f
     events = list((again := run.detector()).iter_fit(good))
     assert same(again, whole, good)
     assert {event.epoch for event in events if isinstance(event, Tick)} == set(range(epoch + 1, 7))
+
+
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_an_interrupted_transfer_model_goes_on_bit_for_bit(epoch, good, folder):
+    """Its features are computed anew, once, and what follows equals the undisturbed run."""
+    run = Run(folder, TCVAE)
+    whole = run.detector(checkpoint=None).fit(good)
+    run.interrupted(good, epoch)
+    events = list((again := run.detector()).iter_fit(good))
+    assert same(again, whole, good)
+    epochs = [event.epoch for event in events if isinstance(event, Tick)]
+    assert epochs == [0] * 3 + [later for later in range(epoch + 1, 7) for _ in range(2)]
+
+
+def test_a_finished_transfer_model_computes_no_features(good, folder):
+    """There is nothing to train, so nothing is kept, and the detector is the same."""
+    run = Run(folder, TCVAE, epochs=2)
+    first = run.detector().fit(good)
+    again = run.detector()
+    assert [type(event) for event in again.iter_fit(good)] == [EpochRecord] * 2
+    assert same(again, first, good)
 
 
 def test_a_run_interrupted_within_an_epoch_repeats_that_epoch(good, folder):
@@ -158,6 +182,35 @@ def test_a_checkpoint_of_another_model_is_refused(good, folder):
     Run(folder).interrupted(good, 1)
     with pytest.raises(SavedFileError, match="another run: latent_size was None and is now '3'"):
         Run(folder, CVAE).detector().fit(good)
+
+
+def test_a_checkpoint_of_other_frozen_weights_is_refused(good, folder, drawn_weights, tmp_path):
+    """Weights that changed under the same name are another run; the checksums of both are named."""
+    weights = tmp_path / "mine.safetensors"
+    tensors = load_file(drawn_weights)
+    save_file(tensors, weights)
+    run = Run(folder, TCVAE, weights=weights)
+    run.interrupted(good, 1)
+    before = Backbone("vgg16", weights=weights).checksum()
+    tensors["features.5.bias"] += 0.5
+    save_file(tensors, weights)
+    now = Backbone("vgg16", weights=weights).checksum()
+    words = f"another run: weights of backbone was '{before}' and is now '{now}'"
+    with pytest.raises(SavedFileError, match=words):
+        run.detector().fit(good)
+
+
+def test_a_checkpoint_of_another_backbone_is_refused(good, folder):
+    """The parameter is named by its values, not hidden behind the weights'."""
+    run = Run(folder, TCVAE)
+    run.interrupted(good, 1)
+    with pytest.raises(SavedFileError, match=r"layer was 'None' and is now \"'features\.4'\""):
+        run.detector(layer="features.4").fit(good)
+    with (
+        pytest.warns(WeightsWarning, match="resnet18 are random"),
+        pytest.raises(SavedFileError, match="backbone was \"'vgg16'\" and is now \"'resnet18'\""),
+    ):
+        run.detector(backbone="resnet18", weights=None).fit(good)
 
 
 def test_a_checkpoint_of_other_pictures_is_refused(good, folder):

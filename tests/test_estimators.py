@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from recon_anomaly import CAE, CVAE, InputError, ReconstructionDetector
+from recon_anomaly import CAE, CVAE, TCAE, TCVAE, InputError, ReconstructionDetector
 from recon_anomaly.detector import BaseDetector
 
 CHECKED = [
@@ -23,6 +23,8 @@ CHECKED = [
     CVAE(epochs=1),
     ReconstructionDetector("pca"),
     CVAE(epochs=1, scorer="reconstruction-probability"),
+    TCAE(epochs=1),
+    TCVAE(epochs=1),
 ]
 SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 
@@ -56,7 +58,7 @@ def test_no_check_is_expected_to_fail(detector):
     assert len(checks) == 47 if SKLEARN >= (1, 9) else len(checks) >= 46
 
 
-ESTIMATORS = [ReconstructionDetector, CAE, CVAE]
+ESTIMATORS = [ReconstructionDetector, CAE, CVAE, TCAE, TCVAE]
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -71,7 +73,7 @@ def test_parameters_are_plain_keywords(estimator):
 
 def test_the_defaults_are_the_papers():
     """Adam 0.003, batch 16, 50 epochs, seed 42, 80:20, as in Klimkevicius, section 4.1."""
-    for estimator in (CAE(), CVAE()):
+    for estimator in (CAE(), CVAE(), TCAE(), TCVAE()):
         params = estimator.get_params()
         wanted = {
             "learning_rate": 0.003,
@@ -79,10 +81,11 @@ def test_the_defaults_are_the_papers():
             "epochs": 50,
             "random_state": 42,
             "validation_fraction": 0.2,
-            "kernels": (16, 32, 64),
         }
         assert wanted.items() <= params.items()
-    assert CVAE().latent_size == 32
+    assert CAE().kernels == CVAE().kernels == (16, 32, 64)
+    assert CVAE().latent_size == TCVAE().latent_size == 32
+    assert TCAE().backbone == TCVAE().backbone == "vgg16"
 
 
 def test_only_the_model_may_be_given_by_position():
@@ -111,7 +114,15 @@ def test_equality_is_identity():
     assert len({CAE(), CAE()}) == 2
 
 
-@pytest.mark.parametrize("detector", [CAE(kernels=(2, 3), epochs=1), ReconstructionDetector("pca")])
+@pytest.mark.parametrize(
+    "detector",
+    [
+        CAE(kernels=(2, 3), epochs=1),
+        ReconstructionDetector("pca"),
+        TCAE(epochs=1, layer="features.4"),
+        TCVAE(epochs=1, latent_size=2),
+    ],
+)
 def test_a_clone_is_unfitted_and_fits_alike(detector, good):
     """Clone keeps the parameters, drops what was learned, and learns the same again."""
     fitted = clone(detector).fit(good)
@@ -133,9 +144,17 @@ def test_set_params_is_obeyed_by_the_next_fit(good):
         CAE().set_params(latent_size=3)
 
 
-def test_a_pickled_detector_scores_alike(good):
+@pytest.mark.parametrize(
+    "detector",
+    [
+        CVAE(kernels=(2, 3), epochs=1, scorer="reconstruction-probability"),
+        TCAE(epochs=1),
+        TCVAE(epochs=1, scorer="reconstruction-probability"),
+    ],
+)
+def test_a_pickled_detector_scores_alike(detector, good):
     """Pickle works between processes that trust each other, as joblib needs it."""
-    detector = CVAE(kernels=(2, 3), epochs=1, scorer="reconstruction-probability").fit(good)
+    detector = clone(detector).fit(good)
     other = pickle.loads(pickle.dumps(detector))
     assert np.array_equal(other.score_samples(good), detector.score_samples(good))
 
@@ -185,6 +204,32 @@ def test_a_grid_search_reaches_a_models_own_parameters(good, bad):
     latent_size = search.best_params_["latent_size"]
     assert search.best_estimator_.network_.latent_mean.out_features == latent_size
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.filterwarnings("ignore:the weights of .* are random")
+def test_a_grid_search_goes_through_backbones(good, bad):
+    """Backbone and layer are parameters like any other, and the best one is fitted again."""
+    X, y = labelled(good[:12], bad)
+    search = GridSearchCV(
+        TCAE(weights=None, epochs=2),
+        [{"backbone": ["vgg16", "resnet18"]}, {"layer": ["features.4"]}],
+        scoring="roc_auc",
+        cv=StratifiedKFold(2),
+    )
+    search.fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    channels = search.best_estimator_.network_.backbone.channels
+    best = search.best_params_
+    wanted = {"vgg16": 128, "resnet18": 64}[best["backbone"]] if "backbone" in best else 64
+    assert channels == wanted
+
+
+@pytest.mark.parametrize("estimator", [TCAE, TCVAE])
+def test_pictures_of_other_channels_are_refused(estimator):
+    """A pretrained backbone takes gray and colours: four channels are an error before training."""
+    X = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 4)).astype(np.uint8)
+    with pytest.raises(InputError, match="the pictures have 4 channels"):
+        next(estimator().iter_fit(X))
 
 
 def test_cross_validation_knows_the_direction_of_the_score(good, bad):

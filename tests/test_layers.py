@@ -10,19 +10,42 @@ import recon_anomaly
 ROOT = Path(recon_anomaly.__file__).parent
 LAYERS = [  # from the bottom; modules of one layer may import each other unless they are plugins
     {"errors", "protocols", "history", "hookspecs"},
-    {"registry", "builtin", "images", "writing", "thresholds", "metrics"},
-    {"decoding", "store", "pictures", "layouts", "datasets", "castings", "synthetic", "heatmaps"},
-    {"blocks", "losses", "devices", "randomness", "batches"},
+    {"registry", "builtin", "images", "writing", "thresholds", "metrics"} | {"resampling"},
+    {"decoding", "store", "pictures", "layouts", "datasets"}
+    | {
+        "castings",
+        "synthetic",
+        "heatmaps",
+        "alignment",
+        "neighbours",
+        "nearness",
+        "parts",
+        "audit",
+    },
+    {"backbones", "blocks", "losses", "variational", "devices", "randomness", "batches"},
     {"models", "scorers", "corruptors", "schedules"},
-    {"scoring", "training", "checkpoints", "fitting"},
+    {"scoring", "training", "keeping", "checkpoints", "fitting"},
     {"inputs", "fitted", "detector", "estimators", "saving", "testing"},
-    {"benchdata", "bench", "records", "report"},
+    {"benchdata", "settings", "events", "bench", "records", "decisions"}
+    | {"comparison", "presets", "spreadsheet", "report", "plots"}
+    | {"figures", "curves", "histograms", "panels"},
     {"cli", "__init__", "__main__"},
 ]
 PLUGINS = {"models", "scorers", "corruptors", "schedules"}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-SKLEARN = {"thresholds", "metrics", "models", "inputs", "fitted", "detector"}
-TORCH = {"blocks", "losses", "devices", "randomness", "batches", "models", "scorers", "scoring"} | {
+SKLEARN = {"thresholds", "metrics", "models", "inputs", "fitted", "detector", "curves"}
+TORCH = {
+    "backbones",
+    "variational",
+    "blocks",
+    "losses",
+    "devices",
+    "randomness",
+    "batches",
+    "models",
+    "scorers",
+    "scoring",
+} | {
     "training",
     "checkpoints",
     "fitting",

@@ -18,19 +18,26 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from sklearn.base import clone
 
 import recon_anomaly
 from recon_anomaly import (
     CAE,
     CVAE,
+    TCAE,
+    TCVAE,
     NotFittedError,
     ReconAnomalyError,
     Reconstruction,
     ReconstructionDetector,
     SavedFileError,
+    WeightsError,
+    WeightsWarning,
     load,
     saving,
 )
+from recon_anomaly.backbones import Backbone, checksum
+from recon_anomaly.randomness import seeded
 from recon_anomaly.registry import offers, plugin_manager
 from recon_anomaly.scorers.reconstruction_probability import ReconstructionProbability
 
@@ -284,6 +291,228 @@ def test_saving_leaves_the_detector_as_it_is(good, path):
     detector.save(path)
     assert vars(detector) == before
     assert path.read_bytes() == first
+
+
+# Frozen weights ------------------------------------------------------------------------------------
+
+BACKBONE_BYTES = 4 * 260160
+
+
+class Machine:
+    """A place with weights files: what "auto" and torchvision would find is this folder alone."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder, self.monkeypatch = folder, monkeypatch
+        monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
+        monkeypatch.setattr(torch.hub, "download_url_to_file", self.offline)
+        self.names(None)
+
+    def offline(self, *_, **__):
+        raise OSError("no route to host")
+
+    def names(self, place):
+        """Let the environment name a folder of weights, or none."""
+        if place is None:
+            self.monkeypatch.delenv("RECON_ANOMALY_WEIGHTS", raising=False)
+        else:
+            self.monkeypatch.setenv("RECON_ANOMALY_WEIGHTS", str(place))
+
+    def weights(self, name, seed=0):
+        """Write weights of VGG16's first layers, and return their path."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with seeded(torch.device("cpu"), seed), pytest.warns(WeightsWarning):
+            tensors = Backbone("vgg16", weights=None).cut.state_dict()
+        if path.suffix == ".safetensors":
+            save_file(tensors, path)
+        else:
+            torch.save(tensors, path)
+        return path
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    return Machine(tmp_path, monkeypatch)
+
+
+def transfer(weights, **params):
+    return TCAE(weights=weights, **{"epochs": 1} | params)
+
+
+def test_frozen_weights_are_named_and_not_stored(machine, good, path):
+    """The file is small, and has the checksum and the source of the backbone's weights."""
+    weights = machine.weights("vgg16.pth")
+    detector = transfer(weights).fit(good)
+    detector.save(path)
+    header, tensors = read(path)
+    backbone = Backbone("vgg16", weights=weights)
+    assert header["frozen_weights"] == {
+        "backbone": {"checksum": backbone.checksum(), "source": str(weights)}
+    }
+    assert not any("backbone" in name for name in tensors)
+    trained = sum(4 * part.numel() for part in detector.network_.decoder.parameters())
+    assert path.stat().st_size < trained + 10000
+    assert_same(load(path), detector, good)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params"),
+    [
+        (TCAE, {}),
+        (TCVAE, {"latent_size": 3, "scorer": "reconstruction-probability"}),
+        (ReconstructionDetector, {"model": "tcae"}),
+    ],
+)
+def test_a_self_contained_file_needs_no_weights(estimator, params, machine, good, path):
+    """With the weights in it, it loads bit-equal where there are none, and is saved again whole."""
+    weights = machine.weights("vgg16.pth")
+    own = {"model_params": {"weights": str(weights)}} if "model" in params else {"weights": weights}
+    detector = estimator(epochs=1, **params, **own).fit(good)
+    detector.save(path)
+    small = path.stat().st_size
+    detector.save(path, self_contained=True)
+    assert path.stat().st_size > small + BACKBONE_BYTES
+    assert read(path)[0]["frozen_weights"] == {}
+    weights.unlink()
+    loaded = load(path)
+    assert_same(loaded, detector, good)
+    loaded.save(path)
+    assert_same(load(path), detector, good)
+
+
+def test_random_weights_are_always_stored(machine, good, path):
+    """They could not be found again; loading them warns of nothing."""
+    with pytest.warns(WeightsWarning, match="are random"):
+        detector = transfer(None).fit(good)
+    detector.save(path)
+    assert read(path)[0]["frozen_weights"] == {}
+    assert path.stat().st_size > BACKBONE_BYTES
+    assert_same(load(path), detector, good)
+    assert load(path).weights is None
+
+
+def test_weights_with_parts_of_their_own_are_stored_too(machine, good, path):
+    """A self-contained ConvNeXt, whose layers torch cannot draw one by one, loads as well."""
+    params = {"backbone": "convnext_tiny", "layer": "features.1"}
+    with pytest.warns(WeightsWarning, match="are random"):
+        detector = transfer(None, **params).fit(good)
+    detector.save(path)
+    assert_same(load(path), detector, good)
+
+
+@pytest.mark.parametrize("where", ["path", "folder", "named in params"])
+def test_another_machine_has_the_weights_elsewhere(where, machine, good, path):
+    """The path of the training is gone: a given file, or one in the named folder, is as good."""
+    weights = machine.weights("here/mine.pth")
+    detector = transfer(weights).fit(good)
+    if where == "named in params":
+        detector = ReconstructionDetector("tcae", model_params={"weights": str(weights)}, epochs=1)
+        detector.fit(good)
+    detector.save(path)
+    weights.unlink()
+    elsewhere = machine.weights("there/vgg16-block2.safetensors")
+    if where == "folder":
+        machine.names(elsewhere.parent)
+        loaded = load(path)
+    else:
+        loaded = type(detector).load(path, weights=elsewhere)
+    assert_same(loaded, detector, good)
+    machine.names(None)
+    if where != "folder":  # what was given is a parameter, so that the detector can be fitted again
+        again = clone(loaded).fit(good)
+        assert np.array_equal(again.score_samples(good), detector.score_samples(good))
+        loaded.save(path)
+        assert_same(load(path), detector, good)
+
+
+def test_weights_that_were_found_by_themselves_are_found_again(machine, good, path):
+    """The parameter stays "auto": the folder that is named at loading is looked into."""
+    weights = machine.weights("here/vgg16.pth")
+    machine.names(weights.parent)
+    detector = transfer("auto").fit(good)
+    detector.save(path)
+    weights.unlink()
+    machine.names(machine.weights("there/vgg16.safetensors").parent)
+    loaded = load(path)
+    assert loaded.weights == "auto"
+    assert_same(loaded, detector, good)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_other_weights_are_refused(given, machine, good, path):
+    """Of the same shapes and other values: both sources and the checksum are named."""
+    weights = machine.weights("here/vgg16.pth")
+    transfer(weights).fit(good).save(path)
+    named = read(path)[0]["frozen_weights"]["backbone"]
+    weights.unlink()
+    other = machine.weights("there/vgg16.pth", seed=1)
+    machine.names(other.parent)
+    words = (
+        f"was trained with the frozen weights of {weights}, checksum {named['checksum']}; found were "
+        f"those of {other}, which differ"
+    )
+    with pytest.raises(SavedFileError, match=words):
+        load(path, weights=other if given else None)
+
+
+def test_weights_that_changed_at_their_place_are_refused(machine, good, path):
+    """The same path with other contents is not taken for the same weights."""
+    weights = machine.weights("vgg16.pth")
+    transfer(weights).fit(good).save(path)
+    machine.weights("vgg16.pth", seed=1)
+    with pytest.raises(SavedFileError, match="which differ: give the right file"):
+        load(path)
+
+
+def test_missing_weights_are_named_with_the_way_to_give_them(machine, good, path):
+    """Nothing is found, nothing can be downloaded: the message says what was used and what to do."""
+    weights = machine.weights("vgg16.pth")
+    transfer(weights).fit(good).save(path)
+    weights.unlink()
+    with (
+        pytest.warns(WeightsWarning, match="torchvision downloads"),
+        pytest.raises(WeightsError) as caught,
+    ):
+        load(path)
+    for words in (str(path), str(weights), "load(file, weights=PATH)", "--weights PATH"):
+        assert words in str(caught.value)
+
+
+def test_a_given_file_that_is_missing_is_named(machine, good, path):
+    """No other one is looked for in its place."""
+    transfer(machine.weights("vgg16.pth")).fit(good).save(path)
+    with pytest.raises(WeightsError, match=r"gone\.pth does not exist.*load\(file, weights=PATH\)"):
+        load(path, weights=path.with_name("gone.pth"))
+
+
+def test_a_file_without_frozen_weights_takes_none(machine, good, path):
+    """Weights given to a plain or to a self-contained detector have no place, and are not ignored."""
+    weights = machine.weights("vgg16.pth")
+    CAE(kernels=(2, 3), epochs=1).fit(good).save(path)
+    with pytest.raises(SavedFileError, match=rf"names no frozen weights, so weights={weights}"):
+        load(path, weights=weights)
+    transfer(weights).fit(good).save(path, self_contained=True)
+    with pytest.raises(SavedFileError, match="names no frozen weights"):
+        load(path, weights=weights)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"backbone": {"source": "a.pth"}},
+        {"backbone": {"checksum": "0" * 32, "source": "a.pth"}},
+        {"decoder": {"checksum": "0" * 32, "source": "a.pth"}},
+        {"backbone": "a.pth"},
+        ["backbone"],
+    ],
+)
+def test_frozen_weights_that_do_not_fit_are_refused(value, machine, good, path):
+    """A header that names none, others, or a part that is no backbone is found when it is loaded."""
+    transfer(machine.weights("vgg16.pth")).fit(good).save(path)
+    rewrite(path, with_value("frozen_weights", value))
+    with pytest.raises(SavedFileError, match=r"a\.safetensors"):
+        load(path)
 
 
 # Plugins -------------------------------------------------------------------------------------------
@@ -592,6 +821,8 @@ def with_value(key, value):
 
 
 NEEDED = [
+    "checksum",
+    "frozen_weights",
     "format",
     "estimator",
     "params",
@@ -652,6 +883,16 @@ def drop(name):
     return change
 
 
+def disguised(change):
+    """Change, and give the file the checksum of what it then holds, as malice would."""
+
+    def changed(header, tensors):
+        change(header, tensors)
+        header["checksum"] = checksum(tensors)
+
+    return changed
+
+
 def reshape(header, tensors):
     tensors["network.latent_mean.bias"] = torch.zeros(7)
 
@@ -680,7 +921,26 @@ def shrink_noise(header, tensors):
 def test_tensors_that_do_not_fit_are_refused(change, saved):
     """A missing, renamed or reshaped tensor is found when the file is loaded."""
     rewrite(saved, change)
-    with pytest.raises(SavedFileError, match=r"a\.safetensors"):
+    with pytest.raises(SavedFileError, match=r"a\.safetensors is damaged"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        drop("network.latent_mean.bias"),
+        drop("detector.validation_scores"),
+        drop("detector.noise"),
+        reshape,
+        rename,
+        shrink_noise,
+    ],
+    ids=["weight", "validation", "noise", "shape", "name", "noise shape"],
+)
+def test_tensors_that_do_not_fit_are_refused_under_a_fitting_checksum(change, saved):
+    """What the checksum does not tell, the parts do."""
+    rewrite(saved, disguised(change))
+    with pytest.raises(SavedFileError, match=r"a\.safetensors is damaged"):
         load(saved)
 
 

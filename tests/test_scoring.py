@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from recon_anomaly.batches import Batch
 from recon_anomaly.errors import InputError
 from recon_anomaly.models.cae import CAENetwork
 from recon_anomaly.models.cvae import CVAENetwork
@@ -18,6 +19,7 @@ from recon_anomaly.scoring import (
     anomaly_maps,
     exact,
     fit_scorer,
+    frozen_of,
     make_noise,
     reconstruct,
     reduce_map,
@@ -28,7 +30,8 @@ from recon_anomaly.scoring import (
 )
 
 CPU = torch.device("cpu")
-MODELS = ("brightness", "cae", "cvae", "mean", "nearest", "pca")
+MODELS = ("brightness", "cae", "cvae", "mean", "nearest", "pca", "tcae", "tcvae")
+COLOURS = {"tcae": 3, "tcvae": 3}  # a pretrained backbone takes gray or colours
 SCORERS = ("max1p", "mse", "reconstruction-probability")
 cudnn = torch.backends.cudnn
 
@@ -111,6 +114,65 @@ def test_the_target_is_the_pictures_or_what_the_network_says():
     padded = F.pad(images, (0, 2, 0, 2), mode="replicate")
     assert torch.equal(target_of(Features(), images), F.avg_pool2d(padded, 4))
     assert reconstruct(Features(), images).mean.shape == (2, 2, 2, 2)
+
+
+class Keeping(Features):
+    """Reconstructs the means of blocks of 4 x 4 as their double, and remembers what it was handed."""
+
+    def __init__(self):
+        super().__init__()
+        self.handed = []
+
+    def frozen(self, images):
+        return F.avg_pool2d(images, 4)
+
+    def target(self, images, kept=None):
+        self.handed.append(kept)
+        return self.frozen(images) if kept is None else kept
+
+    def forward(self, images, kept=None):
+        self.handed.append(kept)
+        return Reconstruction(2 * (self.frozen(images) if kept is None else kept))
+
+
+def test_the_frozen_part_sees_padded_pictures():
+    """What is kept belongs to pictures of a multiple of the stride, as the network gets them."""
+    images = random_images(2, 6, 6)
+    padded = F.pad(images, (0, 2, 0, 2), mode="replicate")
+    assert torch.equal(frozen_of(Keeping(), images), F.avg_pool2d(padded, 4))
+
+
+def test_what_is_kept_reaches_target_and_network():
+    """Both are handed the features as they are; where none are known, neither is handed any."""
+    images, network = random_images(2, 6, 6), Keeping()
+    kept = frozen_of(network, images)
+    assert target_of(network, images, kept) is kept
+    assert torch.equal(reconstruct(network, images, kept).mean, 2 * kept)
+    ((target, made),) = scored_pairs(network, images, None, kept)
+    assert target is kept
+    assert torch.equal(made.mean, 2 * kept)
+    assert all(handed is kept for handed in network.handed)
+    network.handed.clear()
+    list(scored_pairs(network, images, None))
+    assert network.handed == [None, None]
+
+
+def test_maps_and_scores_are_the_same_with_what_is_kept():
+    """Batches that bring their features are scored, and fitted on, as pictures alone are."""
+    images, network, seen = random_images(4, 6, 6), Keeping(), []
+    batch = Batch(images, images, frozen_of(network, images))
+    wanted = anomaly_maps(network, mean_squared_error, images)
+    assert torch.equal(anomaly_maps(network, mean_squared_error, images, kept=batch.kept), wanted)
+    network.handed.clear()
+    ((scores, maps),) = score_batches(network, mean_squared_error, [batch], None)
+    assert np.array_equal(maps, wanted.numpy())
+    assert np.allclose(scores, wanted.double().mean((1, 2)))
+    scorer = MaximumPixel()
+    scorer.fit = lambda pairs: seen.extend(pairs)
+    fit_scorer(scorer, network, [batch], None)
+    assert len(seen) == 1
+    assert len(network.handed) == 4
+    assert all(handed is batch.kept for handed in network.handed)
 
 
 # Draws -------------------------------------------------------------------------------------------
@@ -257,10 +319,11 @@ def scores_and_maps(network, scorer, noise, batches):
 @pytest.mark.parametrize("model", MODELS)
 def test_the_laws_of_scores(model, name):
     """Scores reduce the maps returned; repeated they are equal, in other batches within 1e-6."""
-    network, (scorer, _) = fitted(model), build("scorer", name)
+    channels = COLOURS.get(model, 2)
+    network, (scorer, _) = fitted(model, (9, 11, channels)), build("scorer", name)
     noise = make_noise(network, scorer, 0, CPU)
-    fit_scorer(scorer, network, [random_images(6, seed=1)], noise)
-    images = random_images(8, seed=2)
+    fit_scorer(scorer, network, [random_images(6, channels=channels, seed=1)], noise)
+    images = random_images(8, channels=channels, seed=2)
 
     scores, maps = scores_and_maps(network, scorer, noise, images.split(8))
     assert scores.dtype == np.float64

@@ -13,7 +13,7 @@ import pytest
 
 from recon_anomaly import store as store_module
 from recon_anomaly.errors import InputError
-from recon_anomaly.store import Pictures, allocate, free_memory, from_array
+from recon_anomaly.store import Pictures, allocate, free_memory, from_array, joined
 
 
 def test_store_is_immutable_in_shape_and_reports_itself():
@@ -156,3 +156,26 @@ def test_free_memory_is_known_without_proc(monkeypatch):
     assert free_memory() == 15
     monkeypatch.delattr(os, "sysconf")
     assert free_memory() == 2**30
+
+
+def test_two_stores_are_joined(gray):
+    """The pictures of the second follow those of the first, also of views, with their paths."""
+    array = np.stack([gray(k) for k in range(6)])[..., None]
+    first = Pictures(array, [Path(f"{k}.png") for k in range(6)]).take([4, 0])
+    second = Pictures(array[:2], [Path("a.png"), Path("b.png")])
+    both = joined(first, second)
+    assert np.array_equal(both.batch(slice(None)), array[[4, 0, 0, 1]])
+    assert both.paths == (Path("4.png"), Path("0.png"), Path("a.png"), Path("b.png"))
+    assert joined(first, Pictures(array)).paths is None
+
+
+def test_a_joined_store_beyond_the_budget_is_mapped(gray):
+    """The memory budget holds for it, too."""
+    store = Pictures(gray()[None, ..., None])
+    assert not joined(store, store, memory_budget=1).in_memory
+
+
+def test_stores_of_other_shapes_are_not_joined():
+    """What cannot be one store is refused, with both shapes."""
+    with pytest.raises(InputError, match=r"\(4, 4, 1\) uint8 and \(4, 4, 3\) uint8"):
+        joined(*(Pictures(np.zeros((1, 4, 4, c), np.uint8)) for c in (1, 3)))

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from recon_anomaly.errors import WeightsWarning
 from recon_anomaly.protocols import Reconstruction
 from recon_anomaly.registry import KINDS, offers
 from recon_anomaly.testing import (
@@ -33,6 +34,8 @@ def test_parameters_reach_what_is_checked():
     """Each check builds its object with the parameters that it is given."""
     check_model("cae", {"kernels": [2, 3]})
     check_scorer("reconstruction-probability", {"draws": 2})
+    with pytest.warns(WeightsWarning, match="resnet18 are random"):
+        check_model("tcae", {"backbone": "resnet18", "weights": None})
     check_corruptor("gaussian", {"std": 0.1})
     check_schedule("constant", {"weights": {"kl": 0.5}})
     with pytest.raises(ValueError, match="std"):

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .audit import Leakage, find_leakage
     from .bench import run_bench
     from .datasets import find_labelled
     from .errors import (
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
         ReconAnomalyError,
         SavedFileError,
         TrainingError,
+        WeightsError,
+        WeightsWarning,
     )
-    from .estimators import CAE, CVAE, ReconstructionDetector
+    from .estimators import CAE, CVAE, TCAE, TCVAE, ReconstructionDetector
     from .fitted import NotFittedError
     from .history import EpochRecord, History
     from .hookspecs import hookimpl
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from .synthetic import SyntheticParts, make_parts
 
 _HOMES = {
+    "audit": ["Leakage", "find_leakage"],
     "bench": ["run_bench"],
     "datasets": ["find_labelled"],
     "errors": [
@@ -45,8 +49,10 @@ _HOMES = {
         "ReconAnomalyError",
         "SavedFileError",
         "TrainingError",
+        "WeightsError",
+        "WeightsWarning",
     ],
-    "estimators": ["CAE", "CVAE", "ReconstructionDetector"],
+    "estimators": ["CAE", "CVAE", "TCAE", "TCVAE", "ReconstructionDetector"],
     "fitted": ["NotFittedError"],
     "history": ["EpochRecord", "History"],
     "hookspecs": ["hookimpl"],
@@ -62,10 +68,13 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [  # sorted; a test compares it with the table above
     "CAE",
     "CVAE",
+    "TCAE",
+    "TCVAE",
     "EpochRecord",
     "History",
     "InputError",
     "LabelledFolder",
+    "Leakage",
     "NotFittedError",
     "PictureError",
     "PictureWarning",
@@ -78,7 +87,10 @@ __all__ = [  # sorted; a test compares it with the table above
     "SavedFileError",
     "SyntheticParts",
     "TrainingError",
+    "WeightsError",
+    "WeightsWarning",
     "find_labelled",
+    "find_leakage",
     "hookimpl",
     "load",
     "make_parts",

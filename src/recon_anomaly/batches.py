@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +14,25 @@ from .protocols import Corruptor
 from .randomness import corrupt, derive_seed
 from .store import Pictures
 
-__all__ = ["Batches"]
+__all__ = ["Batch", "Batches"]
+
+
+class Batch(NamedTuple):
+    """What a network sees at a time.
+
+    Attributes
+    ----------
+    images : Tensor of shape (n, c, h, w), float32
+        The input, spoiled where a corruptor trains.
+    clean : Tensor of shape (n, c, h, w), float32
+        What the loss is taken against; ``images`` itself without a corruptor.
+    kept : Tensor of shape (n, ...), float32, optional
+        What the network's frozen part made of ``images``.
+    """
+
+    images: Tensor
+    clean: Tensor
+    kept: Tensor | None = None
 
 
 class Batches:
@@ -29,7 +48,14 @@ class Batches:
         Pictures a batch; the last one may be smaller.
     device : torch.device
         Where the batches go; integers travel, floats are made there.
+
+    Attributes
+    ----------
+    kept : ndarray of shape (n, ...), float32, optional
+        What a network's frozen part makes of each picture, channels last where it is a map.
     """
+
+    kept: np.ndarray[Any, np.dtype[np.float32]] | None = None
 
     def __init__(
         self, pictures: Pictures, pixel_range: PixelRange, batch_size: int, device: torch.device
@@ -47,33 +73,49 @@ class Batches:
         for start in range(0, len(self.pictures), self.batch_size):
             yield self._images(self.pictures.batch(slice(start, start + self.batch_size)))
 
+    def in_order(self) -> Iterator[Batch]:
+        """Iterate in the order of the store, with what is kept."""
+        for k, images in enumerate(self):
+            place = slice(k * self.batch_size, (k + 1) * self.batch_size)
+            yield Batch(images, images, self._kept(place))
+
     def shuffled(
         self, seed: int, epoch: int, corruptor: Corruptor | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Iterate over (input, clean) batches in an order that (seed, epoch) decides.
+    ) -> Iterator[Batch]:
+        """Iterate in an order that (seed, epoch) decides.
 
-        Without a corruptor both are one tensor; with one, each picture is spoiled by a generator
-        that (seed, epoch, its place in the store) decides.
+        With a corruptor each picture is spoiled by a generator that (seed, epoch, its place in the
+        store) decides.
         """
         order = np.random.default_rng(derive_seed(seed, epoch)).permutation(len(self.pictures))
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             clean = self._images(self.pictures.batch(chosen))
             if corruptor is None:
-                yield clean, clean
+                yield Batch(clean, clean, self._kept(chosen))
             else:
                 seeds = [derive_seed(seed, epoch, int(place)) for place in chosen]
-                yield self._corrupt(clean, corruptor, seeds), clean
+                yield Batch(self._corrupt(clean, corruptor, seeds), clean)
 
     def _images(self, pixels: np.ndarray) -> Tensor:
-        images = torch.from_numpy(pixels)
-        if self.device.type == "cuda":
-            images = images.pin_memory().to(self.device, non_blocking=True)
-        else:
-            images = images.to(self.device)
         # (n, h, w, c) seen as (n, c, h, w) is channels-last already: no copy but the one to float.
         low, high, _ = self.pixel_range
-        return images.permute(0, 3, 1, 2).to(torch.float32).sub_(low).div_(high - low)
+        images = self._moved(pixels).permute(0, 3, 1, 2)
+        return images.to(torch.float32).sub_(low).div_(high - low)
+
+    def _kept(self, place: slice | np.ndarray) -> Tensor | None:
+        if self.kept is None:
+            return None
+        kept = self._moved(
+            np.array(self.kept[place])
+        )  # a copy: torch must not write to a mapped file
+        return kept.permute(0, 3, 1, 2) if kept.ndim == 4 else kept
+
+    def _moved(self, array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(array)
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
 
     def _corrupt(self, clean: Tensor, corruptor: Corruptor, seeds: list[int]) -> Tensor:
         pictures = clean.permute(0, 2, 3, 1).cpu().numpy()

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .errors import InputError
 
-__all__ = ["decoder", "encoder", "pad_to_stride", "padded_size"]
+__all__ = ["decoder", "encoder", "halved", "pad_to_stride", "padded_size"]
 
 
 def encoder(channels: int, kernels: Sequence[int], pooled: Sequence[bool]) -> nn.Sequential:
@@ -63,6 +63,22 @@ def decoder(channels: int, kernels: Sequence[int], pooled: Sequence[bool]) -> nn
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers[:-1])
+
+
+def halved(channels: int, stride: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Return kernels and pooled layers of a `decoder` from ``channels`` features of that stride.
+
+    As in the CAE of Klimkevičius, the layer at the bottleneck is not pooled and kernels double from
+    layer to layer.
+
+    Examples
+    --------
+    >>> halved(128, 4)
+    ((32, 64, 128), (True, True, False))
+    """
+    poolings = stride.bit_length() - 1
+    kernels = tuple(max(1, channels >> k) for k in range(poolings, -1, -1))
+    return kernels, (True,) * poolings + (False,)
 
 
 def padded_size(height: int, width: int, stride: int) -> tuple[int, int]:

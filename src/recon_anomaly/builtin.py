@@ -12,7 +12,7 @@ __all__ = [
 
 @hookimpl
 def recon_anomaly_models() -> dict[str, str]:
-    """Offer the two networks of the Klimkevičius paper, and the baselines that every table needs."""
+    """Offer the four networks of the Klimkevičius paper, and the baselines that every table needs."""
     return {
         "brightness": "recon_anomaly.models.brightness:Brightness",
         "cae": "recon_anomaly.models.cae:CAENetwork",
@@ -20,6 +20,8 @@ def recon_anomaly_models() -> dict[str, str]:
         "mean": "recon_anomaly.models.mean:MeanPicture",
         "nearest": "recon_anomaly.models.nearest:NearestPicture",
         "pca": "recon_anomaly.models.pca:PrincipalComponents",
+        "tcae": "recon_anomaly.models.tcae:TCAENetwork",
+        "tcvae": "recon_anomaly.models.tcvae:TCVAENetwork",
     }
 
 

@@ -14,6 +14,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 
+from .backbones import weights_checksums
 from .batches import Batches
 from .checkpoints import Checkpoint
 from .datasets import good_pictures
@@ -158,9 +159,16 @@ class BaseDetector(FittedDetector):
         plan = Plan(schedule, self.epochs, self.learning_rate, seed, corruptor)
         checkpoint = None
         if self.checkpoint is not None:
-            checkpoint = Checkpoint(self.checkpoint, self._run_settings(seed, parts))
+            frozen = {f"weights of {k}": v for k, v in weights_checksums(network).items()}
+            checkpoint = Checkpoint(self.checkpoint, self._run_settings(seed, parts) | frozen)
         history = yield from fit_network(
-            network, training, validation, plan, measure=measure, checkpoint=checkpoint
+            network,
+            training,
+            validation,
+            plan,
+            measure=measure,
+            checkpoint=checkpoint,
+            memory_budget=self.memory_budget,
         )
 
         self.image_shape_ = pictures.shape

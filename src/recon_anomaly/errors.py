@@ -4,7 +4,8 @@
 
     ReconAnomalyError
     ├── InputError            (ValueError)      pictures or parameters that cannot be used
-    │   └── PictureError                        one picture file, named
+    │   ├── PictureError                        one picture file, named
+    │   └── WeightsError                        pretrained weights that are missing or do not fit
     ├── PluginError           (LookupError)     a name that no plugin, or several, offer
     ├── TrainingError         (ArithmeticError) a loss became NaN or infinite
     ├── SavedFileError        (ValueError)      a detector or checkpoint that cannot be read or written
@@ -27,6 +28,8 @@ __all__ = [
     "ReconAnomalyError",
     "SavedFileError",
     "TrainingError",
+    "WeightsError",
+    "WeightsWarning",
 ]
 
 
@@ -54,6 +57,10 @@ class PictureError(InputError):
         self.skipped = tuple(skipped)
 
 
+class WeightsError(InputError):
+    """Pretrained weights that are nowhere to be found, cannot be read, or do not fit."""
+
+
 class PluginError(ReconAnomalyError, LookupError):
     """A name that no plugin offers, that several offer, or that cannot be imported."""
 
@@ -72,3 +79,7 @@ class PluginWarning(UserWarning):
 
 class PictureWarning(UserWarning):
     """Pictures were read, but something in them was dropped or converted."""
+
+
+class WeightsWarning(UserWarning):
+    """Weights of a backbone are random, or are about to be downloaded."""

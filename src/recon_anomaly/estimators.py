@@ -6,13 +6,14 @@ and the common ones are written once, in `BaseDetector`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .detector import BaseDetector
 
-__all__ = ["CAE", "CVAE", "ReconstructionDetector"]
+__all__ = ["CAE", "CVAE", "TCAE", "TCVAE", "ReconstructionDetector"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -181,3 +182,78 @@ class CVAE(BaseDetector):
 
     def _model(self) -> tuple[Any, dict[str, Any]]:
         return "builtin:cvae", {"kernels": self.kernels, "latent_size": self.latent_size}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TCAE(BaseDetector):
+    """Autoencoder on frozen pretrained features of Klimkevičius, §4.2, with the paper's recipe as defaults.
+
+    Parameters
+    ----------
+    backbone : str
+        A torchvision network: "vgg16", "resnet18", "mobilenet_v3_small", "efficientnet_b0", ….
+    layer : str, optional
+        Where it is cut; by default block2_pool of VGG16 ("features.9"), and stride 4 of the others above.
+    weights : path, str or None
+        "auto" looks for a file named after the backbone in the folder ``RECON_ANOMALY_WEIGHTS``, then asks
+        torchvision's own loader, which may download, and says so. A path, or one of torchvision's
+        names such as "IMAGENET1K_V1", says which. None draws random ones, with a warning.
+    **parameters
+        The others are those of `ReconstructionDetector`.
+
+    Examples
+    --------
+    >>> import numpy as np, warnings
+    >>> good = np.random.default_rng(0).integers(90, 110, (20, 16, 16)).astype(np.uint8)
+    >>> with warnings.catch_warnings():  # weights=None is for trying out only, and warns
+    ...     warnings.simplefilter("ignore")
+    ...     detector = TCAE(weights=None, epochs=2).fit(good)
+    >>> bad = good[:2].copy()
+    >>> bad[:, 4:12, 4:12] = 255
+    >>> detector.predict(bad)
+    array([-1, -1])
+    """
+
+    backbone: str = "vgg16"
+    layer: str | None = None
+    weights: str | os.PathLike[str] | None = "auto"
+
+    def _model(self) -> tuple[Any, dict[str, Any]]:
+        return "builtin:tcae", {name: getattr(self, name) for name in _BACKBONE}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TCVAE(BaseDetector):
+    """Variational autoencoder on frozen pretrained features of Klimkevičius, §4.2.
+
+    Parameters
+    ----------
+    backbone, layer, weights
+        As those of `TCAE`.
+    latent_size : int
+        Dimensions of the latent.
+    **parameters
+        The others are those of `ReconstructionDetector`.
+
+    Examples
+    --------
+    >>> import numpy as np, warnings
+    >>> good = np.random.default_rng(0).integers(90, 110, (20, 16, 16)).astype(np.uint8)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     detector = TCVAE(weights=None, latent_size=4, epochs=2).fit(good)
+    >>> list(detector.history_.records[-1].validation)
+    ['reconstruction', 'kl']
+    """
+
+    backbone: str = "vgg16"
+    layer: str | None = None
+    weights: str | os.PathLike[str] | None = "auto"
+    latent_size: int = 32
+
+    def _model(self) -> tuple[Any, dict[str, Any]]:
+        params = {name: getattr(self, name) for name in _BACKBONE}
+        return "builtin:tcvae", params | {"latent_size": self.latent_size}
+
+
+_BACKBONE = ("backbone", "layer", "weights")

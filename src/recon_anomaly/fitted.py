@@ -146,18 +146,31 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
     # Files -------------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted detector to one ``.safetensors`` file, whole or not at all."""
+    def save(self, path: str | os.PathLike[str], *, self_contained: bool = False) -> None:
+        """Write the fitted detector to one ``.safetensors`` file, whole or not at all.
+
+        The frozen weights of a pretrained backbone are named by their checksum, and stored where
+        ``self_contained`` is asked for.
+        """
         from .saving import save
 
-        save(self, path)
+        save(self, path, self_contained=self_contained)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Self:
-        """Read a detector that ``save`` wrote; nothing in the file is imported or evaluated."""
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        weights: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Read a detector that ``save`` wrote; nothing in the file is imported or evaluated.
+
+        ``weights`` is the file of frozen weights that the detector names, see `recon_anomaly.load`.
+        """
         from .saving import load
 
-        detector = load(path, device=device)
+        detector = load(path, device=device, weights=weights)
         if not isinstance(detector, cls):
             raise SavedFileError(
                 f"{path} holds a {type(detector).__name__}, not a {cls.__name__}; recon_anomaly.load "
@@ -176,10 +189,10 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         network = self.network_
         self.scorer_ = scorer
         self.noise_ = make_noise(network, scorer, self.seed_, validation.device)
-        fit_scorer(scorer, network, validation, self.noise_)
+        fit_scorer(scorer, network, validation.in_order(), self.noise_)
         self.scorer_uses_ = uses_of(scorer, network)
         scores, peaks = [], []
-        for score, maps in score_batches(network, scorer, validation, self.noise_):
+        for score, maps in score_batches(network, scorer, validation.in_order(), self.noise_):
             scores.append(score)
             peaks.append(maps.max())
         self.validation_scores_ = -np.concatenate(scores)

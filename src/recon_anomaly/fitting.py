@@ -11,6 +11,7 @@ from .batches import Batches
 from .checkpoints import Checkpoint
 from .errors import InputError
 from .history import EpochRecord, History
+from .keeping import keep_frozen
 from .randomness import seeded
 from .training import Plan, RunState, Tick, evaluate, train
 
@@ -25,6 +26,7 @@ def fit_network(
     *,
     measure: Callable[[], Mapping[str, float]] = dict,
     checkpoint: Checkpoint | None = None,
+    memory_budget: int | None = None,
 ) -> Generator[Tick | EpochRecord, None, History]:
     """Fit ``network`` by its ``fit_batches`` where it has one, else by gradient steps.
 
@@ -43,6 +45,8 @@ def fit_network(
         As in `train`.
     checkpoint : Checkpoint, optional
         Where the run's state is kept after each epoch, and looked for first.
+    memory_budget : int, optional
+        As in `keep_frozen`.
 
     Raises
     ------
@@ -71,6 +75,8 @@ def fit_network(
     if checkpoint is not None:
         checkpoint.load(state)
     yield from list(state.history.records)
+    if plan.corruptor is None and not state.finished:
+        yield from keep_frozen(network, (training, validation), plan.epochs, memory_budget)
     for event in train(state, training, validation, plan, measure):
         if checkpoint is not None and isinstance(event, EpochRecord):
             checkpoint.save(state)

@@ -60,6 +60,10 @@ class Network(Protocol):
     ``target(images)`` -> Tensor
         What is reconstructed, if not the images themselves (frozen features, a small copy). The
         anomaly map is brought to the size of the pictures.
+    ``frozen(images)`` -> Tensor
+        A first part without gradients. Its float32 output is computed once before the training and handed
+        back as ``network(images, kept=...)``, and as ``network.target(images, kept=...)`` where there
+        is a ``target``; nothing is kept while a corruptor trains. Both must also work without.
     ``fit_batches(batches)``
         A closed-form fit in place of gradient steps, from an iterable of image batches. The shapes
         of the tensors it keeps must follow from the parameters.

@@ -5,12 +5,11 @@ Nothing in the file is unpickled, imported or evaluated: a plugin is found by it
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .backbones import Backbone, checksum, is_missing_file
 from .detector import BaseDetector
 from .devices import choose_device
-from .errors import PluginError, SavedFileError
-from .estimators import CAE, CVAE, ReconstructionDetector
+from .errors import PluginError, SavedFileError, WeightsError, WeightsWarning
+from .estimators import CAE, CVAE, TCAE, TCVAE, ReconstructionDetector
 from .history import History
 from .images import PixelRange
+from .protocols import ImageShape
 from .randomness import seeded
 from .registry import build, build_network, find
 from .scoring import make_noise, uses_of
@@ -36,12 +37,24 @@ __all__ = ["load", "save"]
 FORMAT = 1
 _KEY = "recon_anomaly"
 _ESTIMATORS: dict[str, type[BaseDetector]] = {
-    estimator.__name__: estimator for estimator in (ReconstructionDetector, CAE, CVAE)
+    estimator.__name__: estimator for estimator in (ReconstructionDetector, CAE, CVAE, TCAE, TCVAE)
 }
 
 
-def save(detector: BaseDetector, path: str | os.PathLike[str]) -> None:
+def save(
+    detector: BaseDetector, path: str | os.PathLike[str], *, self_contained: bool = False
+) -> None:
     """Write ``detector`` to ``path``, whole or not at all.
+
+    Parameters
+    ----------
+    detector : BaseDetector
+        A fitted one.
+    path : str or path
+        The file.
+    self_contained : bool
+        Whether the frozen weights of a pretrained backbone are stored, too. Else the file names them
+        by their checksum, and `load` looks for them. Random ones are always stored.
 
     Raises
     ------
@@ -58,12 +71,20 @@ def save(detector: BaseDetector, path: str | os.PathLike[str]) -> None:
         "detector": {"validation_scores": torch.from_numpy(detector.validation_scores_)}
         | ({} if detector.noise_ is None else {"noise": detector.noise_}),
     }
+    named = {} if self_contained else _pretrained(detector.network_)
     tensors = {
         f"{part}.{name}": tensor.detach().cpu().contiguous().clone()
         for part, state in parts.items()
         for name, tensor in state.items()
+        if part != "network" or not name.startswith(tuple(f"{backbone}." for backbone in named))
     }
-    header = _header(detector) | {"checksum": _checksum(tensors)}
+    header = _header(detector) | {
+        "checksum": checksum(tensors),
+        "frozen_weights": {
+            name: {"checksum": backbone.checksum(), "source": backbone.source}
+            for name, backbone in named.items()
+        },
+    }
     try:
         text = json.dumps(header, allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
@@ -75,7 +96,12 @@ def save(detector: BaseDetector, path: str | os.PathLike[str]) -> None:
             raise SavedFileError(f"cannot write {path}: {error}") from error
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto") -> BaseDetector:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+) -> BaseDetector:
     """Read a detector that ``save`` wrote; its scores equal the fitted one's bit for bit.
 
     Parameters
@@ -84,12 +110,18 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> BaseDetector:
         The file.
     device : str
         Where it will score: "auto" or a torch device's name.
+    weights : path, optional
+        The file of a pretrained backbone's frozen weights, where the detector does not store them. By
+        default they are looked for as they were for training: the file that was named then, if it is
+        there, else the folder ``RECON_ANOMALY_WEIGHTS``, else torchvision's own loader.
 
     Raises
     ------
     SavedFileError
-        When it is not such a file, is damaged, is of a newer format, or needs a plugin that is not
-        installed (the message says which package to install).
+        When it is not such a file, is damaged, is of a newer format, needs a plugin that is not
+        installed (the message says which package to install), or was trained with other frozen weights.
+    WeightsError
+        When the frozen weights are not found or cannot be read.
     """
     chosen = choose_device(device)
     header, tensors = _read(Path(path))
@@ -99,7 +131,13 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> BaseDetector:
                 f"{path} has format {header['format']}, this version reads {FORMAT}; it was written "
                 f"by recon-anomaly {header['versions']['recon-anomaly']}"
             )
-        return _restored(path, header, tensors, device, chosen)
+        return _restored(path, header, tensors, device, chosen, weights)
+    except WeightsError as error:
+        sources = ", ".join(str(named["source"]) for named in header["frozen_weights"].values())
+        raise WeightsError(
+            f"{path} needs the frozen weights that it was trained with ({sources}), and does not store "
+            f"them: {error}. load(file, weights=PATH) and --weights PATH name them"
+        ) from error
     except (AttributeError, KeyError, PluginError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, SavedFileError):
             raise
@@ -158,6 +196,7 @@ def _restored(
     tensors: dict[str, dict[str, torch.Tensor]],
     device: str,
     chosen: torch.device,
+    weights: str | os.PathLike[str] | None,
 ) -> BaseDetector:
     """Return the detector of a header and its tensors; raises whatever a wrong entry causes."""
     flat = {
@@ -165,14 +204,26 @@ def _restored(
         for part, state in tensors.items()
         for name, tensor in state.items()
     }
-    if _checksum(flat) != header["checksum"]:
+    if checksum(flat) != header["checksum"]:
         raise ValueError("the checksum of its tensors does not fit")
     detector = _ESTIMATORS[header["estimator"]](**_tuples(header["params"]))
     image_shape = tuple(header["image_shape"])
-    with seeded(torch.device("cpu"), 0):  # first weights are drawn, then replaced
-        builder = _offered(path, header, "model").load()
-        network = build_network(builder, image_shape, detector._model()[1])
-    network.load_state_dict(tensors["network"])
+    frozen = dict(header["frozen_weights"])
+    if weights is not None and not frozen:
+        raise SavedFileError(f"{path} names no frozen weights, so weights={weights} has no place")
+    builder = _offered(path, header, "model").load()
+    network = _network(builder, image_shape, detector, bool(frozen), weights)
+    kept = dict(tensors["network"])
+    for name, wanted in frozen.items():
+        backbone = dict(network.named_modules()).get(name)
+        if not isinstance(backbone, Backbone) or backbone.checksum() != wanted["checksum"]:
+            raise SavedFileError(
+                f"{path} was trained with the frozen weights of {wanted['source']}, checksum "
+                f"{wanted['checksum']}; found were those of {getattr(backbone, 'source', None)}, which "
+                "differ: give the right file, load(file, weights=PATH) or --weights PATH"
+            )
+        kept |= {f"{name}.{part}": tensor for part, tensor in backbone.state_dict().items()}
+    network.load_state_dict(kept)
     network.eval()
     _offered(path, header, "scorer")
     scorer, _ = build("scorer", header["names"]["scorer"], detector.scorer_params)
@@ -244,13 +295,37 @@ def _offered(path: str | os.PathLike[str], header: dict[str, Any], kind: str) ->
         ) from error
 
 
-def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return a digest of names, types, shapes and values."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def _pretrained(network: torch.nn.Module) -> dict[str, Backbone]:
+    """Return the backbones in ``network`` whose weights can be found again, by their names."""
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, Backbone) and module.source is not None
+    }
+
+
+def _network(
+    builder: Any,
+    image_shape: ImageShape,
+    detector: BaseDetector,
+    frozen: bool,
+    weights: str | os.PathLike[str] | None,
+) -> Any:
+    """Build the network of a file, with the frozen weights that it names, if it does not store them."""
+    if weights is not None:  # kept as a parameter, so that a clone can be fitted here
+        if isinstance(detector, ReconstructionDetector):
+            detector.model_params = {**(detector.model_params or {}), "weights": os.fspath(weights)}
+        else:
+            detector.set_params(weights=os.fspath(weights))
+    params = detector._model()[1]
+    if "weights" in params and not frozen:
+        params |= {"weights": None}  # the file has them all
+    elif weights is None and is_missing_file(params.get("weights")):
+        params |= {"weights": "auto"}  # it was a path on the machine of the training
+    with seeded(torch.device("cpu"), 0), warnings.catch_warnings():
+        if not frozen:  # first weights are drawn, then replaced
+            warnings.simplefilter("ignore", WeightsWarning)
+        return build_network(builder, image_shape, params)
 
 
 def _finite(value: Any) -> float:

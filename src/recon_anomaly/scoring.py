@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .batches import Batch
 from .blocks import pad_to_stride
 from .errors import InputError
 from .protocols import Network, Reconstruction, Scorer
@@ -22,6 +23,7 @@ __all__ = [
     "anomaly_maps",
     "exact",
     "fit_scorer",
+    "frozen_of",
     "make_noise",
     "reconstruct",
     "reduce_map",
@@ -85,17 +87,31 @@ def _exact_settings() -> list[tuple[Callable[[], Any], Callable[[Any], None], An
     return settings
 
 
-def target_of(network: Network, images: Tensor) -> Tensor:
-    """Return what ``network`` reconstructs of ``images``: its ``target``, or the images themselves."""
+def frozen_of(network: Any, images: Tensor) -> Tensor:
+    """Return what the frozen part of ``network`` makes of ``images``, padded to its stride."""
+    frozen: Tensor = network.frozen(pad_to_stride(images, _stride(network)))
+    return frozen
+
+
+def target_of(network: Network, images: Tensor, kept: Tensor | None = None) -> Tensor:
+    """Return what ``network`` reconstructs of ``images``: its ``target``, or the images themselves.
+
+    ``kept`` is what its frozen part made of them, if it is known.
+    """
     if hasattr(network, "target"):
-        target: Tensor = network.target(pad_to_stride(images, _stride(network)))
+        known = {} if kept is None else {"kept": kept}
+        target: Tensor = network.target(pad_to_stride(images, _stride(network)), **known)
         return target
     return images
 
 
-def reconstruct(network: Network, images: Tensor) -> Reconstruction:
-    """Reconstruct pictures of any size: padded to the network's stride, and cropped back."""
-    made = network(pad_to_stride(images, _stride(network)))
+def reconstruct(network: Network, images: Tensor, kept: Tensor | None = None) -> Reconstruction:
+    """Reconstruct pictures of any size: padded to the network's stride, and cropped back.
+
+    ``kept`` is what its frozen part made of them, if it is known.
+    """
+    known = {} if kept is None else {"kept": kept}
+    made = network(pad_to_stride(images, _stride(network)), **known)
     if not isinstance(made, Reconstruction):
         raise InputError(
             f"the network returned a {type(made).__name__}; a recon_anomaly.Reconstruction is wanted"
@@ -104,15 +120,16 @@ def reconstruct(network: Network, images: Tensor) -> Reconstruction:
 
 
 def scored_pairs(
-    network: Network, images: Tensor, noise: Tensor | None
+    network: Network, images: Tensor, noise: Tensor | None, kept: Tensor | None = None
 ) -> Iterator[tuple[Tensor, Reconstruction]]:
     """Give (target, reconstruction), once for each latent draw that the scorer asks for.
 
-    Where the network cannot draw there is one pair, its deterministic reconstruction.
+    Where the network cannot draw there is one pair, its deterministic reconstruction. ``kept`` is
+    what its frozen part made of ``images``, if it is known.
     """
-    target = target_of(network, images)
+    target = target_of(network, images, kept)
     if noise is None:
-        yield target, reconstruct(network, images)
+        yield target, reconstruct(network, images, kept)
         return
     drawing: Any = network
     for reconstruction in drawing.draw(pad_to_stride(images, _stride(network)), noise):
@@ -120,7 +137,11 @@ def scored_pairs(
 
 
 def anomaly_maps(
-    network: Network, scorer: Scorer, images: Tensor, noise: Tensor | None = None
+    network: Network,
+    scorer: Scorer,
+    images: Tensor,
+    noise: Tensor | None = None,
+    kept: Tensor | None = None,
 ) -> Tensor:
     """Return the anomaly maps (n, h, w), float32, at the size of the pictures.
 
@@ -129,7 +150,7 @@ def anomaly_maps(
     """
     maps: Tensor | None = None
     count = 0
-    for target, reconstruction in scored_pairs(network, images, noise):
+    for target, reconstruction in scored_pairs(network, images, noise, kept):
         drawn = scorer(target, reconstruction)
         if not isinstance(drawn, Tensor):
             raise InputError(f"the scorer gave a {type(drawn).__name__}; a torch tensor is wanted")
@@ -196,12 +217,13 @@ def make_noise(network: Any, scorer: Any, seed: int, device: torch.device) -> Te
 
 
 def score_batches(
-    network: Network, scorer: Scorer, batches: Iterable[Tensor], noise: Tensor | None
+    network: Network, scorer: Scorer, batches: Iterable[Tensor | Batch], noise: Tensor | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give, batch by batch, anomaly scores (n,) float64 and their maps (n, h, w) float32."""
-    for images in batches:
+    for batch in batches:
+        images, kept = _images_and_kept(batch)
         with exact():  # entered for each batch: whoever iterates must not find itself inside
-            maps = anomaly_maps(network, scorer, images, noise)
+            maps = anomaly_maps(network, scorer, images, noise, kept)
             scores = reduce_map(scorer, maps)
         if not bool(scores.isfinite().all()):
             raise InputError(
@@ -217,12 +239,20 @@ def uses_of(scorer: Any, network: Any) -> dict[str, str]:
 
 
 def fit_scorer(
-    scorer: Any, network: Network, batches: Iterable[Tensor], noise: Tensor | None
+    scorer: Any, network: Network, batches: Iterable[Tensor | Batch], noise: Tensor | None
 ) -> None:
     """Let a scorer that can learn see the validation pictures' pairs, draws and all."""
     if hasattr(scorer, "fit"):
         with exact():
-            scorer.fit(pair for images in batches for pair in scored_pairs(network, images, noise))
+            scorer.fit(
+                pair
+                for images, kept in map(_images_and_kept, batches)
+                for pair in scored_pairs(network, images, noise, kept)
+            )
+
+
+def _images_and_kept(batch: Tensor | Batch) -> tuple[Tensor, Tensor | None]:
+    return (batch.images, batch.kept) if isinstance(batch, Batch) else (batch, None)
 
 
 def _stride(network: Network) -> int:

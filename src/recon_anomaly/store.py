@@ -9,6 +9,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .errors import InputError
 
-__all__ = ["Pictures", "allocate", "free_memory", "from_array"]
+__all__ = ["Pictures", "allocate", "free_memory", "from_array", "joined"]
 
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 _CHUNK_BYTES = 2**24
@@ -142,6 +143,42 @@ class Pictures:
             yield self.batch(slice(start, start + step))
 
 
+def joined(first: Pictures, second: Pictures, memory_budget: int | None = None) -> Pictures:
+    """Return one store of the pictures of two, those of the first in front.
+
+    Parameters
+    ----------
+    first, second : Pictures
+        Of one shape and dtype.
+    memory_budget : int, optional
+        Bytes; more go to a private memory-mapped file. None: a quarter of the memory available now.
+
+    Raises
+    ------
+    InputError
+        If shapes or dtypes differ, or the temporary folder is full.
+
+    Examples
+    --------
+    >>> store = Pictures(np.zeros((5, 4, 4, 1), np.uint8))
+    >>> joined(store.take([0, 1]), store.take([4]))
+    <3 pictures (4, 4, 1) uint8, in memory>
+    """
+    if (first.shape, first.dtype) != (second.shape, second.dtype):
+        raise InputError(
+            f"{first.shape} {first.dtype} and {second.shape} {second.dtype} cannot be one store; read "
+            "both with the same image_size and channels"
+        )
+    budget = free_memory() // 4 if memory_budget is None else memory_budget
+    array = allocate((len(first) + len(second), *first.shape), first.dtype, budget)
+    start = 0
+    for chunk in chain(first._chunks(), second._chunks()):
+        array[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    paths = None if first.paths is None or second.paths is None else first.paths + second.paths
+    return Pictures(array, paths, skipped=first.skipped + second.skipped)
+
+
 def from_array(array: NDArray[Any]) -> Pictures:
     """Wrap an array (n, h, w, c) of uint8, uint16 or float32 as a store, without copying it."""
     return Pictures(array)
@@ -165,7 +202,7 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike, budget: int) -> NDArray[A
     except OSError as error:
         _remove(name)
         raise InputError(
-            f"the pictures need {size} bytes, more than the memory budget of {budget}, and a file "
+            f"{size} bytes are needed, more than the memory budget of {budget}, and a file "
             f"of that size in {tempfile.gettempdir()} failed ({error.strerror}); make image_size "
             "smaller, raise memory_budget, or set TMPDIR to a larger disk"
         ) from error

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .batches import Batches
+from .batches import Batch, Batches
 from .errors import InputError, TrainingError
 from .history import EpochRecord, History
 from .protocols import Corruptor, Network, Reconstruction, WeightSchedule
@@ -26,7 +26,10 @@ STOPPING_EPOCHS = 7
 
 @dataclass(frozen=True)
 class Tick:
-    """One batch is done: ``batch`` of ``batches`` in ``epoch`` of ``epochs``, all counted from 1."""
+    """One batch is done: ``batch`` of ``batches`` in ``epoch`` of ``epochs``, all counted from 1.
+
+    Epoch 0 is the one pass of a network's frozen part over the pictures, before the training.
+    """
 
     epoch: int
     epochs: int
@@ -55,7 +58,9 @@ class RunState:
         self.network = network
         self.history = History(terms, plan.epochs)
         self.optimizer = torch.optim.Adam(
-            network.parameters(), lr=plan.learning_rate, fused=device.type in ("cpu", "cuda")
+            [parameter for parameter in network.parameters() if parameter.requires_grad],
+            lr=plan.learning_rate,
+            fused=device.type in ("cpu", "cuda"),
         )
         # torch reduces after more than `patience` epochs without improvement, hence the one less.
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -129,14 +134,14 @@ def train(
         sums: dict[str, Tensor] = {}
 
         network.train()
-        for step, (images, clean) in enumerate(training.shuffled(plan.seed, epoch, plan.corruptor)):
+        for step, batch in enumerate(training.shuffled(plan.seed, epoch, plan.corruptor)):
             with seeded(device, plan.seed, epoch, step):
-                terms = _terms(network, images, clean)
+                terms = _terms(network, batch)
                 loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
                 state.optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
                 state.optimizer.step()
-            _add(sums, terms, len(images))  # on the device: reading a value would wait for it
+            _add(sums, terms, len(batch.images))  # on the device: reading a value would wait for it
             yield Tick(epoch, plan.epochs, step + 1, len(training))
 
         record = EpochRecord(
@@ -164,20 +169,20 @@ def evaluate(network: Any, batches: Batches, epoch: int = 0) -> dict[str, float]
     sums: dict[str, Tensor] = {}
     network.eval()
     with exact():
-        for images in batches:
-            terms = network.losses(target_of(network, images), reconstruct(network, images))
-            _add(sums, terms, len(images))
+        for images, _, kept in batches.in_order():
+            target = target_of(network, images, kept)
+            _add(sums, network.losses(target, reconstruct(network, images, kept)), len(images))
     return _means(sums, len(batches.pictures), epoch, "validation")
 
 
-def _terms(network: Network, images: Tensor, clean: Tensor) -> Mapping[str, Tensor]:
+def _terms(network: Network, batch: Batch) -> Mapping[str, Tensor]:
     """Return the loss terms of one training batch; only the network itself runs in bfloat16, on CUDA."""
-    with torch.autocast("cuda", torch.bfloat16, enabled=images.device.type == "cuda"):
-        reconstruction = reconstruct(network, images)
+    with torch.autocast("cuda", torch.bfloat16, enabled=batch.images.device.type == "cuda"):
+        reconstruction = reconstruct(network, batch.images, batch.kept)
     parts = {
         name: part.float() for name, part in reconstruction._asdict().items() if part is not None
     }
-    return network.losses(target_of(network, clean), Reconstruction(**parts))
+    return network.losses(target_of(network, batch.clean, batch.kept), Reconstruction(**parts))
 
 
 def _add(sums: dict[str, Tensor], terms: Mapping[str, Tensor], count: int) -> None:

@@ -75,6 +75,9 @@ def fit(
             help="Folder for the run's state; the same command goes on from it.", metavar="DIR"
         ),
     ] = None,
+    self_contained: Annotated[
+        bool, typer.Option(help="Store a pretrained backbone's frozen weights in the file, too.")
+    ] = False,
     skip_unreadable: Annotated[
         bool, typer.Option(help="Leave out files that cannot be read, and list them at the end.")
     ] = False,
@@ -86,6 +89,7 @@ def fit(
     run_fit(
         folder,
         out,
+        self_contained=self_contained,
         skip_unreadable=skip_unreadable,
         as_json=as_json,
         model=model,
@@ -126,6 +130,10 @@ def score(
     skip_unreadable: Annotated[
         bool, typer.Option(help="Leave out files that cannot be read, and list them at the end.")
     ] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="File of the frozen weights that FILE names.", metavar="PATH"),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Score pictures: path, score (higher is more abnormal), decision (negative is anomalous), label."""
@@ -138,6 +146,7 @@ def score(
         maps=maps,
         as_json=as_json,
         skip_unreadable=skip_unreadable,
+        weights=weights,
         device=device,
     )
 
@@ -148,20 +157,66 @@ def bench(
         Path | None,
         typer.Option(help="A labelled folder; by default the embedded castings.", metavar="DIR"),
     ] = None,
-    models: Annotated[str, typer.Option(help="Names, with commas between.")] = (
-        "cae,cvae,mean,brightness,pca,nearest"
-    ),
-    scorers: Annotated[str, typer.Option(help="Names, with commas between.")] = "mse",
-    corruptors: Annotated[str, typer.Option(help="Names, with commas between; may be empty.")] = (
-        "gaussian,salt-and-pepper,objects"
-    ),
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings and tables of a paper: klimkevicius. DIR holds its pictures, up to three "
+            "levels down; options that are given beat the preset's.",
+        ),
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, with commas between; by default cae,cvae,mean,brightness,pca,nearest."
+        ),
+    ] = None,
+    model_param: Annotated[
+        list[str],
+        typer.Option(help="MODEL.NAME=VALUE, as often as wanted.", metavar="MODEL.NAME=VALUE"),
+    ] = [],
+    scorers: Annotated[
+        str | None, typer.Option(help="Names, with commas between; by default mse.")
+    ] = None,
+    corruptors: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, with commas between; may be empty; by default "
+            "gaussian,salt-and-pepper,objects."
+        ),
+    ] = None,
     schedule: str = "constant",
-    seeds: Annotated[str, typer.Option(help="Whole numbers, with commas between.")] = "42",
+    seeds: Annotated[
+        str | None, typer.Option(help="Whole numbers, with commas between; by default 42.")
+    ] = None,
     image_size: Annotated[
         str | None,
         typer.Option(help="Pixels, or HEIGHTxWIDTH; by default 64 embedded, 256 for a folder."),
     ] = None,
-    epochs: int = 50,
+    epochs: Annotated[int | None, typer.Option(help="At the most; by default 50.")] = None,
+    split_by_part: Annotated[
+        bool,
+        typer.Option(
+            "--split-by-part",
+            help="Split the good pictures anew, so that no part is in training and test.",
+        ),
+    ] = False,
+    drop_leaked: Annotated[
+        bool,
+        typer.Option(
+            "--drop-leaked", help="Leave out test pictures that stand in the training pictures too."
+        ),
+    ] = False,
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            help="Threshold rules that the tables show, with commas between: quantile, youden, "
+            "best-f1, sensitivity, value; by default quantile,best-f1. The records have all."
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Adds the rule value: this threshold, in the unit of the one scorer."),
+    ] = None,
     device: Device = "auto",
     out: Annotated[
         Path | None,
@@ -170,24 +225,74 @@ def bench(
     resume: Annotated[
         bool, typer.Option(help="Go on with --out; done cells are not run again.")
     ] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Write all figures, a row for each record and rule.", metavar="FILE"),
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the page of tables.", metavar="FILE")
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(help="Draw curves, histograms and pictures into this folder.", metavar="DIR"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train and score a grid of models, and print a table for each test set."""
+    """Train and score a grid of models, and print tables for each test set."""
     from .benching import run
 
     run(
         data,
+        preset=preset,
         out=out,
+        resume=resume,
+        rules=None if rules is None else _names(rules),
+        csv=csv,
+        markdown=markdown,
+        plots=plots,
         as_json=as_json,
-        models=_names(models),
-        scorers=_names(scorers),
-        corruptors=_names(corruptors),
+        models=None if models is None else _names(models),
+        model_params=_model_params(model_param),
+        scorers=None if scorers is None else _names(scorers),
+        corruptors=None if corruptors is None else _names(corruptors),
         schedule=schedule,
-        seeds=[_whole(seed) for seed in _names(seeds)],
+        seeds=None if seeds is None else [_whole(seed) for seed in _names(seeds)],
         image_size=None if image_size is None else _size(image_size),
         epochs=epochs,
+        split_by_part=split_by_part,
+        drop_leaked=drop_leaked,
+        threshold=threshold,
         device=device,
-        resume=resume,
+    )
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(help="A labelled folder.", metavar="DIR")],
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Write the table to this file and not to stdout.", metavar="OUT"),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write a picture of the pairs to this file: .png.", metavar="OUT"),
+    ] = None,
+    image_size: Annotated[str, typer.Option(help="Pixels: 256, or HEIGHTxWIDTH.")] = "256",
+    skip_unreadable: Annotated[
+        bool, typer.Option(help="Leave out files that cannot be read, and list them at the end.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for test pictures that stand in the training pictures too: copies, turned, moved, relit."""
+    from .auditing import run_audit
+
+    run_audit(
+        folder,
+        csv=csv,
+        sheet=sheet,
+        image_size=_size(image_size),
+        skip_unreadable=skip_unreadable,
+        as_json=as_json,
     )
 
 
@@ -229,6 +334,18 @@ def _params(pairs: list[str]) -> dict[str, Any] | None:
             raise typer.BadParameter(f"{pair!r}: NAME=VALUE is wanted")
         found[name] = _value(text)
     return found or None
+
+
+def _model_params(pairs: list[str]) -> dict[str, dict[str, Any]]:
+    """Read MODEL.NAME=VALUE pairs, by model."""
+    found: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        model, dot, rest = pair.partition(".")
+        name, equals, text = rest.partition("=")
+        if not (model and dot and equals and name.isidentifier()):
+            raise typer.BadParameter(f"{pair!r}: MODEL.NAME=VALUE is wanted")
+        found.setdefault(model, {})[name] = _value(text)
+    return found
 
 
 def _value(text: str) -> Any:

@@ -21,7 +21,13 @@ __all__ = ["run_fit"]
 
 
 def run_fit(
-    folder: Path, out: Path, *, skip_unreadable: bool, as_json: bool, **params: Any
+    folder: Path,
+    out: Path,
+    *,
+    self_contained: bool,
+    skip_unreadable: bool,
+    as_json: bool,
+    **params: Any,
 ) -> None:
     """Fit on a folder and save; what can be wrong is looked at before the training."""
     check_writable(out)
@@ -46,7 +52,7 @@ def run_fit(
     ):
         for _ in followed(detector.iter_fit(pictures), params["model"], params["epochs"]):
             pass
-    detector.save(out)
+    detector.save(out, self_contained=self_contained)
     history = detector.history_
     kept = f"epoch {history.kept_epoch} of {len(history)}" if len(history) else "a closed-form fit"
     print(

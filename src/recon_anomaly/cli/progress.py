@@ -67,7 +67,14 @@ def followed(events: Iterable[Any], title: str, epochs: int) -> Iterator[Any]:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(title, total=None, losses="")
         for event in events:
-            if isinstance(event, Tick):
+            if isinstance(event, Tick) and not event.epoch:
+                progress.update(
+                    task,
+                    total=event.batches,
+                    completed=event.batch,
+                    description=f"{title} frozen part",
+                )
+            elif isinstance(event, Tick):
                 progress.update(
                     task,
                     total=event.epochs * event.batches,

@@ -37,6 +37,7 @@ def run_score(
     maps: Path | None,
     as_json: bool,
     skip_unreadable: bool,
+    weights: Path | None,
     device: str,
 ) -> None:
     """Score files and folders with a saved detector."""
@@ -44,7 +45,7 @@ def run_score(
         check_writable(csv)
     if maps is not None:
         _make_folder(maps)
-    detector = load(file, device=device)
+    detector = load(file, device=device, weights=weights)
     paths = [
         path for place in places for path in (list_pictures(place) if place.is_dir() else [place])
     ]

@@ -1,0 +1,86 @@
+"""The variational half that convolutional models share: a dense latent between features and decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from .errors import InputError
+from .losses import kl_divergence, squared_error
+from .protocols import Reconstruction
+
+__all__ = ["DenseVariational"]
+
+
+class DenseVariational(nn.Module):
+    """Flattens a feature map, two dense layers to a latent's mean and log-variance, and one back.
+
+    A subclass gives ``features(images)``, the map of shape ``bottleneck``; the rest is here. The
+    log-variance is clipped to [-10, 10], as Klimkevičius reports (appendix A).
+
+    Parameters
+    ----------
+    bottleneck : (int, int, int)
+        Channels, height and width of the feature map.
+    latent_size : int
+        Dimensions of the latent.
+    decoder : torch.nn.Module
+        From a map of the bottleneck's shape to pictures, before the sigmoid.
+    """
+
+    def __init__(
+        self, bottleneck: tuple[int, int, int], latent_size: int, decoder: nn.Module
+    ) -> None:
+        super().__init__()
+        if latent_size < 1:
+            raise InputError(f"latent_size={latent_size}: the latent needs at least one dimension")
+        flat = bottleneck[0] * bottleneck[1] * bottleneck[2]
+        self.latent_size = latent_size
+        self.latent_mean = nn.Linear(flat, latent_size)
+        self.latent_log_variance = nn.Linear(flat, latent_size)
+        self.from_latent = nn.Linear(latent_size, flat)
+        self.decoder = nn.Sequential(nn.Unflatten(1, bottleneck), decoder, nn.Sigmoid())
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the feature map of ``images``, (n, *bottleneck)."""
+        raise NotImplementedError
+
+    def encode(self, images: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the latent's mean and log-variance, (n, latent_size) each."""
+        flat = (self.features(images) if kept is None else kept).flatten(1)
+        return self.latent_mean(flat), self.latent_log_variance(flat).clamp(-10, 10)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return the pictures of latents, (n, c, h, w) in [0, 1]."""
+        pictures: Tensor = self.decoder(self.from_latent(latent).relu())
+        return pictures
+
+    def forward(self, images: Tensor, kept: Tensor | None = None) -> Reconstruction:
+        """Reconstruct from a draw of the latent while training, else from its mean."""
+        mean, log_variance = self.encode(images, kept)
+        latent = mean
+        if self.training:  # the reparameterisation: gradients reach the mean and the variance
+            latent = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+        return Reconstruction(
+            self.decode(latent), latent_mean=mean, latent_log_variance=log_variance
+        )
+
+    def draw(self, images: Tensor, noise: Tensor) -> Iterator[Reconstruction]:
+        """Reconstruct from the latent mu + sigma * row, for each row of ``noise`` (L, latent_size)."""
+        mean, log_variance = self.encode(images)
+        deviation = (0.5 * log_variance).exp()
+        for row in noise:
+            pictures = self.decode(mean + deviation * row)
+            yield Reconstruction(pictures, latent_mean=mean, latent_log_variance=log_variance)
+
+    def losses(self, target: Tensor, reconstruction: Reconstruction) -> dict[str, Tensor]:
+        """Return ``reconstruction`` (summed squared error) and ``kl``, each averaged over the batch."""
+        mean, log_variance = reconstruction.latent_mean, reconstruction.latent_log_variance
+        assert mean is not None
+        assert log_variance is not None
+        return {
+            "reconstruction": squared_error(target, reconstruction.mean),
+            "kl": kl_divergence(mean, log_variance),
+        }
