@@ -20,7 +20,7 @@ from .decoding import at_least, checked_size, decode, warn_of
 from .errors import InputError, PictureError
 from .store import Pictures, allocate, free_memory
 
-__all__ = ["EXTENSIONS", "list_pictures", "read_pictures"]
+__all__ = ["EXTENSIONS", "in_order", "list_pictures", "read_pictures"]
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Endings of the files that ``list_pictures`` takes for pictures, in lower case."""
@@ -139,7 +139,7 @@ def read_pictures(
     notes: dict[str, list[Path]] = {}
     with ThreadPoolExecutor(workers) as pool:
         futures = (pool.submit(decode, path, size, channels == 1) for path in files)
-        results = zip(files, _in_order(futures, 4 * workers), strict=True)
+        results = zip(files, in_order(futures, 4 * workers), strict=True)
         for done, (path, result) in enumerate(results, 1):
             if isinstance(result, str):
                 if on_error == "raise":
@@ -170,7 +170,8 @@ def read_pictures(
     return Pictures(array[: len(kept)], kept, skipped=skipped)
 
 
-def _in_order(futures: Iterator[Future[_T]], ahead: int) -> Iterator[_T]:
+def in_order(futures: Iterator[Future[_T]], ahead: int) -> Iterator[_T]:
+    """Give the results of futures in their order, with that many submitted ahead."""
     waiting = deque(islice(futures, ahead))
     while waiting:
         waiting.extend(islice(futures, 1))

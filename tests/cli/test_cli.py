@@ -1,37 +1,18 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
-from recon_anomaly import CVAE, ReconstructionDetector, cli, load
-from recon_anomaly.cli import main
+from recon_anomaly import CVAE, ReconstructionDetector, load
 from recon_anomaly.training import Tick
 
 FAST = ["--image-size", "16", "--epochs", "2"]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """A function that runs the command in this process and returns its code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["recon-anomaly", *map(str, arguments)])
-        monkeypatch.setattr(cli.warnings, "showwarning", cli.warnings.showwarning)
-        code = 0
-        with cli.warnings.catch_warnings():
-            cli.warnings.simplefilter("default")
-            try:
-                main()
-            except SystemExit as stopped:
-                code = stopped.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -172,20 +153,104 @@ def test_the_same_fit_goes_on_from_its_checkpoint(folder, run):
     assert "learning_rate was '0.003' and is now '0.1'" in errors
 
 
-def test_bench_prints_tables_and_writes_records(folder, run):
-    """Bench prints a Markdown table for each test set, and writes JSON lines to go on from."""
-    out = folder / "bench.jsonl"
-    command = ["bench", "--models", "mean,pca", "--corruptors", "objects", "--image-size", "16"]
-    code, stdout, errors = run(*command, "--out", out)
+@pytest.fixture
+def elsewhere(drawn_weights, tmp_path, monkeypatch):
+    """A weights file that no folder in the environment names, and no network to load another from."""
+    monkeypatch.delenv("RECON_ANOMALY_WEIGHTS")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+    def offline(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    return shutil.copy(drawn_weights, tmp_path / "first.safetensors")
+
+
+def fit_tcae(run, folder, weights, *options):
+    out = folder / "tcae.safetensors"
+    command = ["fit", folder / "good", "-o", out, "--model", "tcae", *FAST]
+    code, _, errors = run(*command, "--model-param", f"weights={weights}", *options)
+    assert code == 0, errors
+    return out
+
+
+def test_frozen_weights_may_lie_elsewhere_when_scoring(folder, run, elsewhere):
+    """Fit names the weights file, score takes the same weights from another place by --weights."""
+    model = fit_tcae(run, folder, elsewhere)
+    code, expected, _ = run("score", model, folder / "new")
     assert code == 0
-    assert stdout.count("| everything-defective |") == 2
-    assert "embedded, objects: 60 good and 60 anomalous" in stdout
-    assert len(out.read_text().splitlines()) == 6
-    assert f"records: {out}" in errors
-    code, again, _ = run(*command, "--out", out, "--resume", "--json")
-    assert code == 0
-    assert json.loads(again) == [json.loads(line) for line in out.read_text().splitlines()]
-    assert run(*command, "--out", out)[0] == 1
+    moved = shutil.move(elsewhere, folder / "second.safetensors")
+    code, stdout, errors = run("score", model, folder / "new", "--weights", moved)
+    assert (code, stdout) == (0, expected), errors
+    assert len(expected.splitlines()) == 9
+
+
+def test_missing_weights_are_one_line_with_the_way_out(folder, run, elsewhere):
+    """Without them score fails with exit code 1, and says which option names the file."""
+    model = fit_tcae(run, folder, elsewhere)
+    elsewhere.unlink()
+    code, stdout, errors = run("score", model, folder / "new")
+    assert (code, stdout) == (1, "")
+    *announced, error = errors.splitlines()
+    assert [line.partition(":")[0] for line in announced] == ["warning", "Downloading"]
+    assert error.startswith(f"error: {model} needs the frozen weights")
+    assert "--weights PATH" in error
+
+
+def test_other_weights_are_one_line_that_names_both(folder, run, elsewhere):
+    """Weights of the same shapes and other values are refused with exit code 1."""
+    model = fit_tcae(run, folder, elsewhere)
+    tensors = load_file(elsewhere)
+    tensors["features.0.bias"] = tensors["features.0.bias"] + 1
+    other = folder / "other.safetensors"
+    save_file(tensors, other)
+    code, stdout, errors = run("score", model, folder / "new", "--weights", other)
+    assert (code, stdout, len(errors.splitlines())) == (1, "", 1)
+    assert str(elsewhere) in errors
+    assert str(other) in errors
+
+
+def test_a_self_contained_model_needs_no_weights(folder, run, elsewhere):
+    """With --self-contained the file is larger, scores alike, and takes no --weights."""
+    model = fit_tcae(run, folder, elsewhere)
+    _, expected, _ = run("score", model, folder / "new")
+    small = model.stat().st_size
+    fit_tcae(run, folder, elsewhere, "--self-contained")
+    assert model.stat().st_size > small + elsewhere.stat().st_size - 2000
+    other = shutil.move(elsewhere, folder / "second.safetensors")
+    code, stdout, errors = run("score", model, folder / "new")
+    assert (code, stdout) == (0, expected), errors
+    code, _, errors = run("score", model, folder / "new", "--weights", other)
+    assert (code, len(errors.splitlines())) == (1, 1)
+    assert "names no frozen weights" in errors
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("weights=gone.pth", "gone.pth does not exist"),
+        ("backbone=vgg61", "backbone='vgg61' is no torchvision network"),
+        ("layer=features.99", "no layer 'features.99'"),
+    ],
+)
+def test_a_wrong_backbone_is_found_before_training(pair, words, folder, run):
+    """One line, exit code 1, and no file."""
+    out = folder / "out.safetensors"
+    command = ["fit", folder / "good", "-o", out, "--model", "tcae", "--model-param", pair, *FAST]
+    code, stdout, errors = run(*command)
+    assert (code, stdout) == (1, "")
+    assert words in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert not out.exists()
+
+
+def test_random_weights_are_warned_of(folder, run):
+    """weights=null is JSON's None: it trains, and says on stderr that the features are random."""
+    out = folder / "tcae.safetensors"
+    command = ["fit", folder / "good", "-o", out, "--model", "tcae", *FAST]
+    code, stdout, errors = run(*command, "--model-param", "weights=null")
+    assert (code, stdout) == (0, "")
+    assert errors.count("warning: the weights of vgg16 are random") == 1
 
 
 def test_plugins_lists_every_name(run):
@@ -216,8 +281,6 @@ def test_plugins_lists_every_name(run):
         (["score", "nowhere.safetensors", "GOOD"], 1, "nowhere.safetensors"),
         (["score", "MODEL", "EMPTY"], 1, "holds no picture"),
         (["score", "MODEL", "GOOD", "--csv", "nowhere/out.csv"], 1, "cannot write"),
-        (["bench", "--data", "EMPTY"], 1, "known ways"),
-        (["bench", "--seeds", "a"], 2, "whole number"),
         (["fit", "GOOD", "-o", "OUT", "--seed", "-1"], 1, "random_state=-1"),
         (["fit", "GOOD", "-o", "OUT", "--scorer-param", "power=2"], 1, "does not take"),
         (["score", "MODEL", "GOOD", "--maps", "MODEL"], 1, "cannot make the folder"),
