@@ -1,4 +1,5 @@
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from recon_anomaly import (
     TrainingError,
     run_bench,
 )
-from recon_anomaly.bench import Cell, iter_bench
+from recon_anomaly.bench import iter_bench
 from recon_anomaly.benchdata import BenchData, LabelledPictures
+from recon_anomaly.decisions import decide
+from recon_anomaly.events import Begun, Cell, Failed, Fitted
 from recon_anomaly.records import read_records
 from recon_anomaly.store import from_array
 
@@ -70,7 +73,14 @@ def test_figures_are_those_of_scikit_learn(data):
     labels = data.test.labels
     assert record["auroc"] == pytest.approx(roc_auc_score(labels, scores))
     assert record["average_precision"] == pytest.approx(average_precision_score(labels, scores))
-    assert record["f1"] == pytest.approx(f1_score(labels, scores > record["threshold"]))
+    assert record["scores"] == pytest.approx(scores)
+    assert record["labels"] == labels.tolist()
+    held_out = data.train.batch(np.sort(order[:6])) / 255
+    validation = ((held_out - mean) ** 2).mean((1, 2, 3))
+    assert record["validation_scores"] == pytest.approx(validation)
+    found = record["decisions"]["quantile"]
+    assert found["threshold"] == pytest.approx(np.quantile(validation, 0.95))
+    assert found["f1"] == pytest.approx(f1_score(labels, scores > found["threshold"]))
     low, high = record["intervals"]["auroc"]
     assert low <= record["auroc"] <= high
 
@@ -82,30 +92,129 @@ def test_everything_defective_has_the_figures_of_its_share(data):
     assert record["model"] == "everything-defective"
     assert record["auroc"] == 0.5
     assert record["average_precision"] == pytest.approx(share)
-    assert record["f1"] == pytest.approx(2 * share / (1 + share))
+    assert list(record["decisions"]) == ["everything"]
+    decision = record["decisions"]["everything"]
+    assert decision["f1"] == pytest.approx(2 * share / (1 + share))
+    assert (decision["oracle"], decision["threshold"], record["scores"]) == (False, None, None)
 
 
 def test_the_threshold_never_sees_the_test_set(data):
-    """Another test set leaves the threshold as it is."""
+    """Another test set leaves the threshold as it is; the oracle's goes with the labels."""
     other = LabelledPictures("defects", data.test.pictures, 1 - data.test.labels, data.test.kinds)
     turned = BenchData(data.name, data.train, other, data.image_size)
-    first, second = (run_bench(d, models=["pca"], corruptors=[])[-1] for d in (data, turned))
-    assert first["threshold"] == second["threshold"]
-    assert first["oracle"]["threshold"] != second["oracle"]["threshold"]
+    first, second = (
+        run_bench(d, models=["pca"], corruptors=[])[-1]["decisions"] for d in (data, turned)
+    )
+    assert first["quantile"]["threshold"] == second["quantile"]["threshold"]
+    assert first["best-f1"]["threshold"] != second["best-f1"]["threshold"]
 
 
-def test_one_class_leaves_the_ranking_figures_out(data):
-    """Without defects in the test set the figures that need both classes are None."""
+@pytest.mark.parametrize(("kept", "known"), [(slice(10), "specificity"), (slice(10, 18), "recall")])
+def test_one_class_leaves_out_what_needs_both(data, kept, known):
+    """With good or defective test pictures alone there is no ranking, and no rule of an oracle."""
     only = LabelledPictures(
-        "defects", data.test.pictures.take(range(10)), np.zeros(10, int), ("good",) * 10
+        "defects", data.test.pictures.take(kept), data.test.labels[kept], data.test.kinds[kept]
     )
     record = run_bench(
-        BenchData("good", data.train, only, (16, 16)), models=["mean"], corruptors=[]
+        BenchData("some", data.train, only, (16, 16)), models=["mean"], corruptors=[]
     )[-1]
     assert record["auroc"] is None
-    assert record["oracle"] is None
-    assert record["recall"] is None
-    assert record["specificity"] is not None
+    assert record["intervals"]["auroc"] is None
+    (decision,) = record["decisions"].values()
+    figures = {name: decision[name] for name in ("precision", "recall", "specificity", "f1")}
+    assert [name for name, figure in figures.items() if figure is not None] == [known]
+
+
+def test_defects_alone_have_no_corrupted_sets(data):
+    """Without a good test picture there is nothing to corrupt; the bench says so and goes on."""
+    defects = data.without(range(10))
+    events = list(iter_bench(defects, models=["mean"], corruptors=["gaussian", "objects"]))
+    assert {event["test_set"] for event in events if isinstance(event, dict)} == {"defects"}
+    assert "gaussian, objects are left out" in events[0].notes[-1]
+
+
+def test_a_record_keeps_what_any_rule_needs(data):
+    """After JSON, deciding anew from the record gives the very decisions that the bench made."""
+    (_, record) = json.loads(json.dumps(run_bench(data, models=["pca"], corruptors=[])))
+    assert list(record["decisions"]) == ["quantile", "youden", "best-f1", "sensitivity"]
+    assert record["decisions"] == {rule: decide(record, rule) for rule in record["decisions"]}
+
+
+def test_a_fixed_threshold_is_decided_too(data, tmp_path):
+    """A threshold adds the rule "value" to every record with scores, also to those from a file."""
+    out = tmp_path / "bench.jsonl"
+    settings = {"models": ["mean"], "corruptors": [], "out": out}
+    trivial, record = run_bench(data, threshold=0.01, **settings)
+    assert "value" not in trivial["decisions"]
+    assert record["decisions"]["value"] == decide(record, "value", threshold=0.01)
+    (*_, again) = run_bench(data, threshold=0.02, resume=True, **settings)
+    assert again["decisions"]["value"]["threshold"] == 0.02
+    assert again["key"] == record["key"]
+
+
+def test_a_threshold_is_in_one_scorers_unit():
+    """A threshold for two scorers, or none that is a number, is refused before anything runs."""
+    with pytest.raises(InputError, match="in the unit of one scorer"):
+        run_bench("nowhere", scorers=["mse", "max1p"], threshold=0.1)
+    with pytest.raises(InputError, match="finite"):
+        run_bench("nowhere", threshold=float("nan"))
+
+
+@pytest.fixture
+def leaky(data):
+    """The squares, with three good test pictures and one defective one that were trained on."""
+    pixels, train = data.test.pictures.batch(slice(None)), data.train.batch(slice(None))
+    pixels[[1, 4, 7]] = train[[3, 2, 20]]
+    pixels[12] = train[9]
+    test = LabelledPictures("defects", from_array(pixels), data.test.labels, data.test.kinds)
+    return BenchData("leaky", data.train, test, data.image_size)
+
+
+def test_leakage_is_told_and_counted(leaky):
+    """Before any training the bench says what leaks, and each record counts it."""
+    begun, *events = iter_bench(leaky, models=["mean"], corruptors=["gaussian"])
+    assert isinstance(begun, Begun)
+    assert begun.notes[0].startswith("leaky: 3 of 10 good and 1 of 8 anomalous test pictures")
+    leakage = {"identical": 4, "near": 0}
+    assert all(event["leakage"] == leakage for event in events if isinstance(event, dict))
+
+
+def test_leaked_pictures_can_be_dropped(leaky):
+    """Every test set is made without them, under other keys; the counts stay those of the leak."""
+    settings = {"models": ["mean"], "corruptors": ["gaussian"]}
+    begun, *events = iter_bench(leaky, drop_leaked=True, **settings)
+    records = [event for event in events if isinstance(event, dict)]
+    assert "tested without them, on 7 good and 7 anomalous pictures" in begun.notes[1]
+    sizes = {r["test_set"]: (r["n_test_good"], r["n_test_anomalous"]) for r in records}
+    assert sizes == {"gaussian": (7, 7), "defects": (7, 7)}
+    assert all(record["drop_leaked"] for record in records)
+    assert all(record["leakage"] == {"identical": 4, "near": 0} for record in records)
+    whole = run_bench(leaky, **settings)
+    assert not {record["key"] for record in records} & {record["key"] for record in whole}
+    kept = np.setdiff1d(np.arange(18), [1, 4, 7, 12])
+    assert records[-1]["scores"] == pytest.approx(np.array(whole[-1]["scores"])[kept])
+
+
+def test_wrong_parameters_show_before_any_training(data, tmp_path):
+    """A parameter that one model does not take, or a model that is not there, ends the bench first."""
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(InputError, match="does not take"):
+        run_bench(data, models=["mean", "cae"], model_params={"cae": {"depth": 3}}, out=out)
+    with pytest.raises(InputError, match="'cvae', which is none of the models: mean, cae"):
+        run_bench(data, models=["mean", "cae"], model_params={"cvae": {}}, out=out)
+    assert not out.exists()
+
+
+def test_whoever_listens_gets_each_fitted_detector(data):
+    """After each training comes the detector with its test sets, before the records of them."""
+    events = list(iter_bench(data, models=["mean", "pca"], corruptors=["gaussian"], seeds=[1]))
+    kinds = [type(event).__name__ for event in events if isinstance(event, Cell | Fitted | dict)]
+    assert kinds == ["dict"] * 2 + ["Cell", "Fitted", "dict", "dict"] * 2
+    fitted = [event for event in events if isinstance(event, Fitted)]
+    assert [(event.model, event.seed) for event in fitted] == [("mean", 1), ("pca", 1)]
+    assert [test.name for test in fitted[0].tests] == ["gaussian", "defects"]
+    scores = fitted[1].detector.anomaly_score(data.test.pictures)
+    assert events[-1]["scores"] == scores.tolist()
 
 
 def test_the_same_settings_give_the_same_record(data):
@@ -183,6 +292,12 @@ def test_records_are_json_lines_with_their_circumstances(tmp_path):
         "image_size",
         "process_peak_memory_mib",
         "n_good",
+        "scores",
+        "labels",
+        "validation_scores",
+        "decisions",
+        "leakage",
+        "drop_leaked",
     }
     assert all(wanted <= set(line) for line in lines)
 
@@ -198,10 +313,13 @@ def test_a_failed_training_does_not_cost_the_others(data, tmp_path, monkeypatch)
 
     monkeypatch.setattr(ReconstructionDetector, "iter_fit", failing)
     out = tmp_path / "bench.jsonl"
+    events = iter_bench(data, models=["mean", "pca"], corruptors=[], out=out)
+    (failed,) = (event for event in islice(events, 5) if isinstance(event, Failed))
+    assert (failed.model, failed.seed, str(failed.error)) == ("mean", 42, "a loss became NaN")
     with pytest.raises(
         TrainingError, match="1 of 2 trainings failed: mean, seed 42: a loss became"
     ):
-        run_bench(data, models=["mean", "pca"], corruptors=[], out=out)
+        list(events)
     assert {record["model"] for record in read_records(out)} == {"everything-defective", "pca"}
 
 
@@ -211,11 +329,3 @@ def test_a_bench_that_cannot_start_leaves_no_file(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         run_bench(tmp_path / "nowhere", out=out)
     assert not out.exists()
-
-
-def test_f1_has_intervals_too(data):
-    """F1 at the detector's threshold, and the oracle's, lie within their bootstrap intervals."""
-    record = run_bench(data, models=["mean"], corruptors=[])[-1]
-    for name, figure in {"f1": record["f1"], "oracle_f1": record["oracle"]["f1"]}.items():
-        low, high = record["intervals"][name]
-        assert low <= figure <= high

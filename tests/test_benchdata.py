@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from PIL import Image
 
+from recon_anomaly import find_leakage, make_parts
 from recon_anomaly.benchdata import BenchData, LabelledPictures, corrupted, embedded, from_folder
 from recon_anomaly.errors import InputError
 from recon_anomaly.registry import build
@@ -65,6 +67,34 @@ def test_the_checksum_sees_pixels_and_labels(good):
     assert _data(good[:4].copy(), [0, 0, 1, 1]).checksum() in sums
 
 
+def test_test_pictures_can_be_left_out(good):
+    """Without some positions the others stay in their order, with labels and kinds; train stays."""
+    data = _data(good[:5], [0, 1, 0, 1, 0])
+    left = data.without([3, 0])
+    assert np.array_equal(left.test.pictures.batch(slice(None)), good[[1, 2, 4]])
+    assert left.test.labels.tolist() == [1, 0, 0]
+    assert left.test.kinds == ("bad", "good", "good")
+    assert (left.train, left.name, left.image_size) == (data.train, data.name, data.image_size)
+    with pytest.raises(InputError, match="no test picture left without the 5 leaked"):
+        data.without(range(5))
+
+
+def test_a_folder_is_read_with_its_name_and_layout(tmp_path, good, bad):
+    """Name, layout, size and labels are the folder's."""
+    for place, pictures in {
+        "train/ok": good[:4],
+        "test/ok": good[4:6],
+        "test/def": bad[:3],
+    }.items():
+        (tmp_path / "parts" / place).mkdir(parents=True)
+        for k, picture in enumerate(pictures):
+            Image.fromarray(picture[..., 0]).save(tmp_path / "parts" / place / f"{k}.png")
+    data = from_folder(tmp_path / "parts", 16)
+    assert (data.name, data.layout, data.image_size) == ("parts", "castings", (16, 16))
+    assert (len(data.train), data.test.labels.tolist()) == (4, [0, 0, 1, 1, 1])
+    assert data.test.kinds == ("good", "good", "def", "def", "def")
+
+
 def test_the_embedded_set_needs_nothing():
     """The procedural castings come at any size, with every kind of defect."""
     data = embedded((32, 48))
@@ -78,3 +108,40 @@ def test_real_castings_are_read(real_data):
     assert len(data.train) == 2875
     assert np.bincount(data.test.labels).tolist() == [262, 453]
     assert data.train.shape == (16, 16, 1)
+
+
+def _with_copies(seed=0):
+    """16 castings, each as it is to train on and mirrored to test on: every good test picture leaks."""
+    parts = make_parts(n_train=16, n_test_good=1, n_defects_per_kind=1, image_size=48, seed=seed)
+    bad = parts.test[parts.labels == 1]
+    tested = np.concatenate([parts.train[:, :, ::-1], bad])
+    kinds = ("good",) * 16 + ("bad",) * len(bad)
+    test = LabelledPictures("defects", from_array(tested), np.repeat([0, 1], [16, len(bad)]), kinds)
+    return BenchData("copies", from_array(parts.train), test, (48, 48))
+
+
+def test_a_split_by_part_leaves_no_leak():
+    """A set whose test pictures all stand in training, mirrored, has none after the split by part."""
+    data = _with_copies()
+    assert len(find_leakage(data.train, data.test.pictures).twins) == 16
+    split = data.by_part()
+    assert find_leakage(split.train, split.test.pictures).twins == ()
+    assert len(split.train) + (split.test.labels == 0).sum() == 32
+    assert 0.2 * 32 <= (split.test.labels == 0).sum() <= 0.2 * 32 + 2
+    assert split.name == "copies, split by part (12 to train, 4 to test)"
+    bad = data.test.labels == 1
+    assert np.array_equal(
+        split.test.pictures.batch(np.flatnonzero(split.test.labels)),
+        data.test.pictures.batch(np.flatnonzero(bad)),
+    )
+
+
+def test_validation_pictures_are_held_out_by_part_too():
+    """After a split by part, a part to validate on is not trained on; without one the split is random."""
+    split = _with_copies().by_part()
+    training, validation = split.split_validation(0.2, seed=1)
+    assert len(training) + len(validation) == len(split.train)
+    assert find_leakage(training, validation).twins == ()
+    data = _with_copies()
+    sizes = [len(part) for part in data.split_validation(0.25, seed=1)]
+    assert sizes == [12, 4]

@@ -52,6 +52,15 @@ def test_castings_without_training_defects(tmp_path):
     assert found.labels.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize(("folder", "kind"), [("ok", "good"), ("good", "good"), ("def", "def")])
+def test_castings_with_one_class_to_test(tmp_path, folder, kind):
+    """Good or defective test pictures alone are enough."""
+    touch(tmp_path, "train/ok/a.png", f"test/{folder}/b.png")
+    found = find_labelled(tmp_path)
+    assert (found.layout, found.test_kinds) == ("castings", (kind,))
+    assert relative(found, found.train) == ["train/ok/a.png"]
+
+
 @pytest.mark.parametrize(
     ("good", "bad"),
     [
@@ -159,7 +168,8 @@ def test_mask_without_a_picture_is_an_error(tmp_path, stray):
         ["a.png"],
         ["ok/a.png"],
         ["ok/a.png", "def/b.png", "maybe/c.png"],
-        ["train/ok/a.png", "test/ok/b.png"],
+        ["train/ok/a.png", "test/maybe/b.png"],
+        ["train/def/a.png", "test/ok/b.png"],
         ["train/ok/a.png", "test/ok/b.png", "test/def/c.png", "validation/ok/d.png"],
         ["train/good/a.png", "train/odd/b.png", "test/good/c.png", "test/crack/d.png"],
         ["kind_a/a.jpg", "kind_a/a.png", "kind_b/b.jpg", "kind_b/b.png"],

@@ -1,8 +1,11 @@
 """The main job on real pictures: RECON_ANOMALY_DATA names their folder."""
 
+import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from recon_anomaly import ReconstructionDetector, find_labelled, load, run_bench
+from recon_anomaly import TCAE, TCVAE, ReconstructionDetector, find_labelled, load, run_bench
+from recon_anomaly.pictures import list_pictures
 
 
 def _auroc(records, model):
@@ -40,6 +43,28 @@ def test_real_bottles_from_folder_to_scores(real_data, tmp_path):
     assert (loaded.predict(broken) == -1).all()
     assert (loaded.predict(folder / "test" / "good") == 1).mean() > 0.5
     assert loaded.anomaly_map(broken[:2]).shape == (2, 64, 64)
+
+
+def test_transfer_models_on_real_bottles(real_data, real_weights, tmp_path, monkeypatch):
+    """On VGG16's real features TCAE tells broken bottles; both models load small and score alike."""
+    monkeypatch.setenv("RECON_ANOMALY_WEIGHTS", str(real_weights))
+    folder = real_data / "mvtec_bottle_320" / "bottle"
+    good = list_pictures(folder / "train" / "good")[:40]
+    broken = list_pictures(folder / "test" / "broken_large")
+    fresh = list_pictures(folder / "test" / "good")
+    labels = np.r_[np.ones(len(fresh)), -np.ones(len(broken))]
+    scores = {}
+    for estimator in (TCAE, TCVAE):
+        detector = estimator(image_size=32, epochs=25).fit(good)
+        weights = real_weights / "vgg16_block1to2.safetensors"
+        assert detector.network_.backbone.source == str(weights)
+        records = detector.history_.records
+        assert records[-1].loss < 0.5 * records[0].loss
+        scores[estimator] = detector.score_samples([*fresh, *broken])
+        detector.save(tmp_path / "bottle.safetensors")
+        loaded = load(tmp_path / "bottle.safetensors")
+        assert np.array_equal(loaded.score_samples([*fresh, *broken]), scores[estimator])
+    assert roc_auc_score(labels, scores[TCAE]) > 0.9
 
 
 @pytest.mark.slow

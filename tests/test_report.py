@@ -1,6 +1,21 @@
 import pytest
 
-from recon_anomaly.report import COLUMNS, Table, markdown, tables
+from recon_anomaly.errors import InputError
+from recon_anomaly.report import Table, markdown, tables
+
+NAMES = ("precision", "recall", "specificity", "f1")
+
+
+def decision(threshold=0.125, counts=(3, 1, 9, 1), shares=(0.75, 0.75, 0.9, 0.75), **changes):
+    """Return a decision such as a record holds: counts are TP, FP, TN, FN."""
+    places = ("true_positives", "false_positives", "true_negatives", "false_negatives")
+    return {
+        "oracle": False,
+        "threshold": threshold,
+        **dict(zip(places, counts, strict=True)),
+        **dict(zip(NAMES, shares, strict=True)),
+        "intervals": dict.fromkeys(NAMES),
+    } | changes
 
 
 def record(**changes):
@@ -8,6 +23,9 @@ def record(**changes):
     return {
         "key": "0",
         "data": "castings",
+        "layout": "castings",
+        "data_checksum": "a",
+        "drop_leaked": False,
         "test_set": "defects",
         "image_size": [64, 48],
         "epochs": 5,
@@ -22,23 +40,28 @@ def record(**changes):
         "auroc": 0.8374,
         "average_precision": 0.5,
         "pr_auc": 0.25,
-        "f1": 0.75,
         "intervals": {
             "auroc": [0.7, 0.9],
             "average_precision": [0.4, 0.6],
             "pr_auc": [0.2, 0.3],
         },
-        "oracle": {"threshold": 0.1, "f1": 0.8},
+        "decisions": {"quantile": decision(), "best-f1": decision(f1=0.8, oracle=True)},
         "fit_seconds": 12.34,
         "milliseconds_per_picture": 1.234,
     } | changes
 
 
-def cells(*records):
-    """Return the only row of the only table, by column."""
-    (table,) = tables(records)
-    (row,) = table.rows
-    return dict(zip(table.columns, row, strict=True))
+def cells(*records, rules=("quantile", "best-f1")):
+    """Return the only row of the only table of figures, by column."""
+    figures, _ = tables(records, rules=rules)
+    (row,) = figures.rows
+    return dict(zip(figures.columns, row, strict=True))
+
+
+def decided(*records, rules=("quantile", "best-f1")):
+    """Return the rows of the only table of decisions, by column."""
+    _, decisions = tables(records, rules=rules)
+    return [dict(zip(decisions.columns, row, strict=True)) for row in decisions.rows]
 
 
 def test_one_record_is_one_row():
@@ -49,49 +72,153 @@ def test_one_record_is_one_row():
         "AUROC": ".837 [.700, .900]",
         "average precision": ".500 [.400, .600]",
         "PR-AUC": ".250 [.200, .300]",
-        "F1": ".750",
-        "F1 (oracle)": ".800",
+        "F1, quantile": ".750",
+        "F1, best-f1 (oracle)": ".800",
         "fit s": "12.3",
         "ms/picture": "1.23",
     }
 
 
+def test_one_record_has_a_row_for_each_rule():
+    """Decisions have rule, threshold, counts and figures with their intervals."""
+    intervals = {name: [0.5, 1.0] for name in NAMES} | {"precision": None}
+    first, second = decided(
+        record(
+            decisions={
+                "quantile": decision(),
+                "best-f1": decision(0.00123456, (4, 10, 0, 0), f1=0.8, intervals=intervals),
+            }
+        )
+    )
+    assert first == {
+        "model": "cae",
+        "scorer": "mse",
+        "rule": "quantile",
+        "threshold": "0.125",
+        "TP": "3",
+        "FP": "1",
+        "TN": "9",
+        "FN": "1",
+        "precision": ".750",
+        "recall (sensitivity)": ".750",
+        "specificity": ".900",
+        "F1": ".750",
+    }
+    assert second["rule"] == "best-f1 (oracle)"
+    assert [second[name] for name in ("threshold", "TP", "FP")] == ["0.00123", "4", "10"]
+    assert (second["precision"], second["F1"]) == (".750", ".800 [.500, 1.000]")
+
+
+def test_rules_are_those_that_are_asked_for():
+    """Each rule has its column and its row; one that a record lacks shows a dash and no row."""
+    rules = ("best-f1", "value")
+    fixed = record(decisions=record()["decisions"] | {"value": decision(f1=0.1)})
+    assert [name for name in cells(fixed, rules=rules) if "F1" in name] == [
+        "F1, best-f1 (oracle)",
+        "F1, value",
+    ]
+    assert [row["rule"] for row in decided(fixed, rules=rules)] == ["best-f1 (oracle)", "value"]
+    assert cells(record(), rules=rules)["F1, value"] == "-"
+    assert [row["rule"] for row in decided(record(), rules=rules)] == ["best-f1 (oracle)"]
+    with pytest.raises(InputError, match="rule='best' is unknown; say one of: best-f1, quantile"):
+        tables([record()], rules=["best"])
+
+
 def test_the_title_says_what_was_tested():
-    """The title has data, test set, counts, height x width and the number of seeds."""
-    (one,) = tables([record()])
-    (two,) = tables([record(), record(seed=43)])
-    start = "castings, defects: 10 good and 4 anomalous, 64x48 px, at most 5 epochs, "
-    start += "constant weights, "
+    """Titles have data, test set, counts, height x width, the number of seeds, and what was dropped."""
+    one, decisions = tables([record()])
+    two, _ = tables([record(), record(seed=43)])
+    dropped, _ = tables([record(drop_leaked=True)])
+    words = "10 good and 4 anomalous, 64x48 px, at most 5 epochs, constant weights, "
+    start = "castings, defects: " + words
     assert (one.title, two.title) == (start + "1 seed", start + "2 seeds")
+    assert decisions.title == f"Decisions: {start}1 seed"
+    assert dropped.title == f"castings, defects without leaked pictures: {words}1 seed"
 
 
 def test_seeds_are_averaged():
     """Two seeds give the mean, the sample's standard deviation, and the mean of the intervals."""
     other = {"auroc": [0.5, 0.7], "average_precision": [0.4, 0.6], "pr_auc": [0.2, 0.3]}
-    found = cells(record(auroc=0.8), record(seed=43, auroc=0.6, f1=0.25, intervals=other))
+    second = {"quantile": decision(0.375, (2, 0, 10, 2), f1=0.25), "best-f1": decision(f1=0.8)}
+    records = (
+        record(auroc=0.8),
+        record(seed=43, auroc=0.6, intervals=other, decisions=second),
+    )
+    found = cells(*records)
     # 0.1 * sqrt(2) and 0.25 * sqrt(2)
     assert found["AUROC"] == ".700 ± .141 [.600, .800]"
-    assert found["F1"] == ".500 ± .354"
+    assert found["F1, quantile"] == ".500 ± .354"
     assert found["average precision"] == ".500 ± .000 [.400, .600]"
+    row, _ = decided(*records)
+    assert (row["threshold"], row["TP"], row["TN"]) == ("0.25", "2.5", "9.5")
 
 
 def test_what_is_missing_is_a_dash():
-    """Figures that are None, and an oracle or times that are not there, show as a dash."""
+    """Figures that are None, and rules or times that are not there, show as a dash."""
     nothing = dict.fromkeys(("auroc", "average_precision", "pr_auc"))
-    trivial = record(scorer=None, oracle=None, f1=None, intervals=nothing, **nothing)
-    del trivial["fit_seconds"], trivial["milliseconds_per_picture"]
-    assert list(cells(trivial).values()) == ["cae", ""] + ["-"] * 7
+    bare = record(scorer=None, decisions={}, intervals=nothing, **nothing)
+    del bare["fit_seconds"], bare["milliseconds_per_picture"]
+    assert list(cells(bare).values()) == ["cae", ""] + ["-"] * 7
+    assert decided(bare) == []
+    silent = record(decisions={"quantile": decision(precision=None)})
+    assert decided(silent)[0]["precision"] == "-"
+
+
+def test_the_trivial_row_has_one_decision():
+    """Calling everything anomalous is one rule, which stands for the row under every rule."""
+    trivial = record(
+        model="everything-defective",
+        scorer=None,
+        decisions={"everything": decision(None, (4, 10, 0, 0), f1=0.44)},
+    )
+    assert [cells(trivial)[name] for name in ("F1, quantile", "F1, best-f1 (oracle)")] == [
+        ".440",
+        ".440",
+    ]
+    (row,) = decided(trivial)
+    assert (row["rule"], row["threshold"], row["TP"]) == ("everything", "-", "4")
+
+
+@pytest.mark.parametrize(
+    ("counts", "known", "column"),
+    [
+        ({"n_test_anomalous": 0}, "specificity", "specificity"),
+        ({"n_test_good": 0}, "recall", "recall (sensitivity)"),
+    ],
+)
+def test_one_class_is_said(counts, known, column):
+    """Figures that need both classes show it, the one that does not is there, and a note explains."""
+    nothing = dict.fromkeys(("auroc", "average_precision", "pr_auc"))
+    only = decision(**(dict.fromkeys(NAMES) | {known: 0.9}))
+    one = record(intervals=nothing, decisions={"quantile": only}, **counts, **nothing)
+    found = cells(one)
+    assert [name for name, cell in found.items() if cell == "one class"] == [
+        "AUROC",
+        "average precision",
+        "PR-AUC",
+        "F1, quantile",
+        "F1, best-f1 (oracle)",
+    ]
+    (row,) = decided(one)
+    assert row[column] == ".900"
+    assert list(row.values()).count("one class") == 3
+    assert [table.notes for table in tables([record()])] == [(), ()]
+    figures, _ = tables([one])
+    assert "need good and anomalous test pictures" in figures.notes[0]
+    assert figures.notes[0] in markdown(figures)
 
 
 def test_a_missing_figure_of_one_seed_is_left_out_of_the_mean():
     """The mean runs over the seeds that have the figure."""
-    assert cells(record(f1=None), record(seed=43, f1=0.5))["F1"] == ".500"
+    first = record(decisions={"quantile": decision(f1=None)})
+    second = record(seed=43, decisions={"quantile": decision(f1=0.5)})
+    assert cells(first, second)["F1, quantile"] == ".500"
 
 
 def test_a_perfect_figure_keeps_its_one():
     """1 shows as 1.000 and 0 as .000."""
-    found = cells(record(f1=1.0, oracle={"f1": 0.0}))
-    assert (found["F1"], found["F1 (oracle)"]) == ("1.000", ".000")
+    found = cells(record(auroc=1.0, pr_auc=0.0))
+    assert (found["AUROC"][:5], found["PR-AUC"][:4]) == ("1.000", ".000")
 
 
 def test_test_sets_have_tables_of_their_own():
@@ -103,20 +230,30 @@ def test_test_sets_have_tables_of_their_own():
             record(test_set="gaussian"),
             record(scorer="max1p"),
             record(data="other"),
+            record(data_checksum="b"),
+            record(drop_leaked=True),
         ]
     )
-    assert [table.title.partition(":")[0] for table in found] == [
+    figures = found[::2]
+    assert [table.title.partition(":")[0] for table in figures] == [
         "castings, defects",
         "castings, gaussian",
         "other, defects",
+        "castings, defects",
+        "castings, defects without leaked pictures",
     ]
-    assert [row[:2] for row in found[0].rows] == [("cae", "mse"), ("pca", "mse"), ("cae", "max1p")]
+    assert [row[:2] for row in figures[0].rows] == [
+        ("cae", "mse"),
+        ("pca", "mse"),
+        ("cae", "max1p"),
+    ]
+    assert [table.title for table in found[1::2]] == [f"Decisions: {t.title}" for t in figures]
 
 
 def test_other_settings_are_not_taken_for_other_seeds():
     """A run of 5 epochs and one of 50, as a resumed file may hold, are not averaged into one row."""
     found = tables([record(), record(epochs=50, auroc=0.95), record(model_params={"n": 3})])
-    assert [len(table.rows) for table in found] == [2, 1]
+    assert [len(table.rows) for table in found[::2]] == [2, 1]
     assert found[0].rows[1][0] == "cae (n=3)"
     assert not any("±" in markdown(table) for table in found)
 
@@ -134,6 +271,7 @@ def test_markdown_has_title_header_and_rows(rows):
     assert lines[4:] == [f"| {part} | {size} |" for part, size in rows]
 
 
-def test_every_row_has_all_columns():
-    """A row is as long as the columns are."""
-    assert len(cells(record())) == len(COLUMNS) == 9
+def test_markdown_has_notes_below():
+    """A note stands below the table, with an empty line between."""
+    lines = markdown(Table("Sizes", ("part",), (("bolt",),), ("Metric.",))).split("\n")
+    assert lines[-3:] == ["| bolt |", "", "Metric."]

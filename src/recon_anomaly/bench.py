@@ -10,36 +10,28 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
-from .benchdata import DEFECTS, BenchData, corrupted, embedded, from_folder
+import numpy as np
+
+from .audit import find_leakage
+from .benchdata import BenchData, corrupted, embedded, from_folder
+from .decisions import EVERYTHING_DEFECTIVE, decide
+from .devices import choose_device
 from .errors import InputError, TrainingError
 from .estimators import ReconstructionDetector
-from .history import EpochRecord
-from .inputs import split_validation
-from .records import key_of, record_of, start_records, trivial_record
-from .registry import build, find
-from .training import Tick
+from .events import Begun, Cell, Event, Failed, Fitted
+from .records import record_of, start_records, trivial_record
+from .registry import build
+from .settings import Settings, build_once, check_grid, key_of
+from .thresholds import value
 from .writing import whole_file
 
-__all__ = ["DEFAULT_MODELS", "Cell", "iter_bench", "run_bench"]
+__all__ = ["DEFAULT_CORRUPTORS", "DEFAULT_EPOCHS", "DEFAULT_MODELS", "iter_bench", "run_bench"]
 
 DEFAULT_MODELS = ("cae", "cvae", "mean", "brightness", "pca", "nearest")
 DEFAULT_CORRUPTORS = ("gaussian", "salt-and-pepper", "objects")
-EVERYTHING = "everything-defective"
-"""The trivial row that calls each picture anomalous."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training that is about to start: ``number`` of ``count``, from 1."""
-
-    model: str
-    seed: int
-    number: int
-    count: int
+DEFAULT_EPOCHS = 50
 
 
 def run_bench(*args: Any, **kwargs: Any) -> list[dict[str, Any]]:
@@ -66,11 +58,14 @@ def iter_bench(
     schedule_params: Mapping[str, Any] | None = None,
     seeds: Sequence[int] = (42,),
     image_size: int | tuple[int, int] | None = None,
-    epochs: int = 50,
+    epochs: int = DEFAULT_EPOCHS,
+    split_by_part: bool = False,
+    drop_leaked: bool = False,
+    threshold: float | None = None,
     device: str = "auto",
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
-) -> Iterator[Cell | Tick | EpochRecord | dict[str, Any]]:
+) -> Iterator[Event]:
     """Train and score a grid, giving what happens as it happens; records are plain dictionaries.
 
     Parameters
@@ -92,61 +87,83 @@ def iter_bench(
         By default 64 for the embedded set and 256 for a folder.
     epochs : int
         At the most; early stopping may end sooner.
+    split_by_part : bool
+        Split the good pictures anew, those to validate on too, so that no part is on both sides:
+        augmented copies of one photograph are kept together (`recon_anomaly.parts.find_parts`).
+    drop_leaked : bool
+        Leave out the test pictures that `find_leakage` finds in the training pictures.
+    threshold : float, optional
+        Adds the decisions of this fixed threshold, in the unit of the one scorer.
     device : str
         "auto" or a torch device's name.
     out : path, optional
-        A JSON-lines file, rewritten whole after each training.
+        A JSON-lines file, rewritten whole after each record.
     resume : bool
         Keep the records that ``out`` has, and run only what is missing.
+
+    Yields
+    ------
+    Begun, Cell, Tick, EpochRecord, Fitted, Failed or dict
+        `Begun` once, before any training. For each training a `Cell`, ticks and epochs, then
+        `Fitted` and its records, or `Failed`. Records that ``out`` has come without their training.
 
     Raises
     ------
     InputError, PluginError
-        For unusable data, or names that are not known: before any training.
+        For unusable data, parameters, or names that are not known: before any training.
     TrainingError
         At the end, when trainings failed; the records of the others are whole.
     SavedFileError
         When ``out`` exists and ``resume`` is not given, or cannot be written.
     """
-    for what, names in {"models": models, "scorers": scorers, "seeds": seeds}.items():
-        if not names or len(set(names)) < len(names):
-            raise InputError(f"{what}={list(names)}: at least one is wanted, and each once")
-    for kind, names in {"model": models, "scorer": scorers, "corruptor": corruptors}.items():
-        for name in names:
-            find(kind, name)
-    find("schedule", schedule)
+    params = dict(model_params or {})
+    check_grid(models, params, scorers, corruptors, seeds)
+    for scorer in scorers:
+        build("scorer", scorer)
+    build("schedule", schedule, schedule_params)
+    choose_device(device)
+    if threshold is not None:
+        value(np.empty(0), threshold=threshold)
+        if len(scorers) > 1:
+            raise InputError(
+                f"threshold={threshold} is in the unit of one scorer; got {', '.join(scorers)}: name "
+                "one, or leave the threshold out"
+            )
     records = start_records(out, resume)
     data = _data(data, image_size)
-    tests = [corrupted(data, name, build("corruptor", name)[0]) for name in corruptors] + [
-        data.test
-    ]
-
-    common = {
-        "data": data.name,
-        "data_checksum": data.checksum(),
-        "image_size": list(data.image_size),
-        "epochs": epochs,
-        "schedule": schedule,
-        "schedule_params": dict(schedule_params or {}),
-        "recon_anomaly": version("recon-anomaly"),
-    }
+    if split_by_part:
+        data = data.by_part()
+    weights = build_once(models, params, data.train.shape)
+    begun = _begun(data, corruptors, drop_leaked)
+    yield begun
+    data = begun.data
+    spoiling = corruptors if (data.test.labels == 0).any() else ()
+    tests = [corrupted(data, name, build("corruptor", name)[0]) for name in spoiling] + [data.test]
+    settings = Settings(
+        data,
+        epochs,
+        schedule,
+        dict(schedule_params or {}),
+        drop_leaked,
+        params,
+        weights,
+        data.checksum(),
+    )
+    near = begun.leakage.count("near")
+    leakage = {"identical": len(begun.leakage.twins) - near, "near": near}
+    for record in records:  # what is known of the data now, also beside figures of an earlier day
+        if record["data_checksum"] == settings.checksum:
+            record["leakage"] = leakage
     done = {record["key"]: record for record in records}
 
-    def settings(model: str, seed: int | None, scorer: str | None, test: str) -> dict[str, Any]:
-        used = {"model": model, "scorer": scorer, "corruptor": test, "schedule": schedule}
-        return (
-            common
-            | _plugin_versions(used)
-            | {
-                "model": model,
-                "model_params": dict((model_params or {}).get(model, {})),
-                "seed": seed,
-                "scorer": scorer,
-                "test_set": test,
-            }
-        )
+    def decided(record: dict[str, Any]) -> dict[str, Any]:
+        if threshold is None or record["scores"] is None:
+            return record
+        fixed = decide(record, "value", threshold=threshold)
+        return record | {"decisions": record["decisions"] | {"value": fixed}}
 
-    def keep(record: dict[str, Any]) -> dict[str, Any]:
+    def keep(record: dict[str, Any], **more: Any) -> dict[str, Any]:
+        record = decided(record | {"leakage": leakage, **more})
         records.append(record)
         if out is not None:
             with whole_file(out) as temporary:
@@ -154,25 +171,27 @@ def iter_bench(
         return record
 
     for test in tests:
-        made = settings(EVERYTHING, None, None, test.name)
+        made = settings.of(EVERYTHING_DEFECTIVE, None, None, test.name)
         yield done[key_of(made)] if key_of(made) in done else keep(trivial_record(made, test, data))
     failed: list[str] = []
     grid = [(seed, model) for seed in seeds for model in models]
     for number, (seed, model) in enumerate(grid, start=1):
         wanted = {
-            (scorer, test.name): settings(model, seed, scorer, test.name)
+            (scorer, test.name): settings.of(model, seed, scorer, test.name)
             for scorer in scorers
             for test in tests
         }
         missing = {place for place, made in wanted.items() if key_of(made) not in done}
-        yield from (done[key_of(made)] for place, made in wanted.items() if place not in missing)
+        for place, made in wanted.items():
+            if place not in missing:
+                yield decided(done[key_of(made)])
         if not missing:
             continue
         yield Cell(model, seed, number, len(grid))
-        training, validation = split_validation(data.train, 0.2, seed)
+        training, validation = data.split_validation(0.2, seed)
         detector = ReconstructionDetector(
             model,
-            model_params=(model_params or {}).get(model),
+            model_params=params.get(model),
             scorer=scorers[0],
             schedule=schedule,
             schedule_params=schedule_params,
@@ -185,27 +204,18 @@ def iter_bench(
             yield from detector.iter_fit(training, validation_data=validation)
         except TrainingError as error:  # the other cells are worth having
             failed.append(f"{model}, seed {seed}: {error}")
+            yield Failed(model, seed, error)
             continue
-        fit_seconds = time.perf_counter() - started
+        fit_seconds = round(time.perf_counter() - started, 3)
+        yield Fitted(model, seed, detector, tests)
         for scorer in scorers:
             scored = detector.with_scorer(scorer, validation)
             for test in tests:
                 if (scorer, test.name) in missing:
                     record = record_of(wanted[scorer, test.name], scored, test, data)
-                    yield keep(record | {"fit_seconds": round(fit_seconds, 3)})
+                    yield keep(record, fit_seconds=fit_seconds)
     if failed:
         raise TrainingError(f"{len(failed)} of {len(grid)} trainings failed: {'; '.join(failed)}")
-
-
-def _plugin_versions(used: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return the versions of third parties' parts, which decide a record as the settings do."""
-    versions = {}
-    for kind, name in used.items():
-        if name not in (None, EVERYTHING, DEFECTS):
-            offer = find(kind, str(name))
-            if offer.plugin != "builtin":
-                versions[offer.distribution] = offer.version
-    return {"plugins": versions} if versions else {}
 
 
 def _data(
@@ -216,3 +226,21 @@ def _data(
     if data is None:
         return embedded(image_size or 64)
     return from_folder(data, image_size or 256)
+
+
+def _begun(data: BenchData, corruptors: Sequence[str], drop_leaked: bool) -> Begun:
+    """Look for leakage, drop it where that is wanted, and say so."""
+    leakage = find_leakage(data.train, data.test.pictures)
+    notes = [f"{data.name}: {leakage.sentence(data.test.labels)}"]
+    if drop_leaked and leakage.twins:
+        data = data.without(leakage.leaked)
+        bad = int(data.test.labels.sum())
+        notes.append(
+            f"{data.name}: tested without them, on {len(data.test.labels) - bad} good and {bad} "
+            "anomalous pictures"
+        )
+    if corruptors and data.test.labels.all():
+        notes.append(
+            f"{data.name}: no good test picture to corrupt, so {', '.join(corruptors)} are left out"
+        )
+    return Begun(data, leakage, tuple(notes))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from .datasets import find_labelled
 from .errors import InputError
+from .inputs import split_validation
+from .parts import find_parts, hold_out_parts
 from .pictures import read_pictures
 from .protocols import Corruptor
 from .randomness import corrupt
-from .store import Pictures, from_array
+from .store import Pictures, from_array, joined
 from .synthetic import make_parts
 
 __all__ = ["DEFECTS", "BenchData", "LabelledPictures", "corrupted", "embedded", "from_folder"]
@@ -47,17 +50,79 @@ class BenchData:
         Its own good and defective ones.
     image_size : (int, int)
         Height and width.
+    layout : str or None
+        How the folder was laid out, as `find_labelled` names it; None where there is no folder.
+    parts : ndarray of shape (n_train,) or None
+        The part that each training picture shows, where they were told apart.
     """
 
     name: str
     train: Pictures
     test: LabelledPictures
     image_size: tuple[int, int]
+    layout: str | None = None
+    parts: np.ndarray | None = None
+
+    def split_validation(self, share: float, seed: int) -> tuple[Pictures, Pictures]:
+        """Return training and validation pictures; where parts are known, none is on both sides."""
+        if self.parts is None:
+            return split_validation(self.train, share, seed)
+        kept, held_out = hold_out_parts(self.parts, share, seed)
+        return self.train.take(kept), self.train.take(held_out)
+
+    def by_part(self, *, seed: int = 42) -> BenchData:
+        """Return the data set with its good pictures split anew, so that no part is on both sides.
+
+        Parts whose pictures are a fifth or more of the good ones go to the test pictures.
+
+        Raises
+        ------
+        InputError
+            When parts cannot be told apart.
+        """
+        every = joined(self.train, self.test.pictures)
+        good = np.flatnonzero(np.append(np.zeros(len(self.train), int), self.test.labels) == 0)
+        parts = find_parts(every.take(good))
+        kept, held_out = hold_out_parts(parts, 0.2, seed)
+        defective = np.flatnonzero(self.test.labels == 1)
+        tested = np.append(good[held_out], len(self.train) + defective)
+        kinds = ("good",) * len(held_out) + tuple(self.test.kinds[k] for k in defective)
+        labels = np.repeat([0, 1], [len(held_out), len(defective)])
+        return replace(
+            self,
+            name=f"{self.name}, split by part ({len(np.unique(parts[kept]))} to train, "
+            f"{len(np.unique(parts[held_out]))} to test)",
+            train=every.take(good[kept]),
+            test=LabelledPictures(self.test.name, every.take(tested), labels, kinds),
+            parts=parts[kept],
+        )
 
     def checksum(self) -> str:
         """Return a fingerprint of all pixels and labels."""
         parts = (self.train.checksum(), self.test.pictures.checksum(), *map(str, self.test.kinds))
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+    def without(self, positions: Iterable[int]) -> BenchData:
+        """Return the data set without the test pictures at these positions.
+
+        Raises
+        ------
+        InputError
+            When no test picture is left.
+        """
+        kept = np.setdiff1d(np.arange(len(self.test.labels)), np.array([*positions], np.intp))
+        if not len(kept):
+            raise InputError(
+                f"{self.name} has no test picture left without the {len(self.test.labels)} leaked "
+                "ones; give others to test on, or leave --drop-leaked (drop_leaked) out"
+            )
+        test = LabelledPictures(
+            self.test.name,
+            self.test.pictures.take(kept),
+            self.test.labels[kept],
+            tuple(self.test.kinds[position] for position in kept),
+        )
+        return replace(self, test=test)
 
 
 def embedded(image_size: int | tuple[int, int] = 64, *, seed: int = 42) -> BenchData:
@@ -83,7 +148,8 @@ def from_folder(
     )
     height, width, _ = train.shape
     tests = LabelledPictures(DEFECTS, test, found.labels, found.test_kinds)
-    return BenchData(Path(folder).resolve().name, train, tests, (height, width))
+    name = Path(folder).resolve().name
+    return BenchData(name, train, tests, (height, width), found.layout)
 
 
 def corrupted(

@@ -19,6 +19,7 @@ __all__ = ["find_labelled", "good_pictures"]
 
 _LAYOUTS = """\
   castings            train/ok*/  test/ok*/  test/def*/  (train/def*/: for validation only)
+                      (one of test/ok*/ and test/def*/ is enough)
   good-and-defective  ok*/  def*/  (no split: 80 % of the good ones train)
   mvtec               train/good/  test/good/  test/<kind>/  (ground_truth/<kind>/<stem>_mask.png)
   kinds-with-masks    <kind>/ and <kind>Free/, each with <stem>.jpg and its mask <stem>.png
@@ -33,6 +34,7 @@ def find_labelled(folder: str | os.PathLike[str], *, seed: int = 42) -> Labelled
     The layouts, with names in any case::
 
         castings            train/ok*/  test/ok*/  test/def*/  (train/def*/: for validation only)
+                            (one of test/ok*/ and test/def*/ is enough)
         good-and-defective  ok*/  def*/  (no split: 80 % of the good ones train)
         mvtec               train/good/  test/good/  test/<kind>/  (ground_truth/<kind>/)
         kinds-with-masks    <kind>/ and <kind>Free/, each with <stem>.jpg and its mask <stem>.png

@@ -100,7 +100,7 @@ def _find_here(root: Path, seed: int) -> LabelledFolder | None:
 def _castings(root: Path, folders: _Folders) -> LabelledFolder | None:
     train = _good_and_defective(subfolders(folders["train"]))
     test = _good_and_defective(subfolders(folders["test"]))
-    if train is None or test is None or not (train[0] and all(test)):
+    if train is None or test is None or not (train[0] and any(test)):
         return None
     tested = [*map(_Tested, _paths(test[0])), *_defects(test[1])]
     return _labelled(root, "castings", _paths(train[0]), tested, _paths(train[1]))

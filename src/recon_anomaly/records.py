@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from .benchdata import BenchData, LabelledPictures
+from .decisions import EVERYTHING, called_at, decisions_of
 from .detector import BaseDetector
 from .errors import SavedFileError
-from .metrics import bootstrap_intervals, decision_metrics, ranking_metrics
-from .thresholds import best_f1
+from .metrics import ranking_metrics
+from .resampling import draw_resamples, percentile_intervals, resampled_ranking
+from .settings import key_of
 from .writing import check_writable
 
-__all__ = ["key_of", "read_records", "record_of", "start_records", "trivial_record"]
+__all__ = ["read_records", "record_of", "start_records", "trivial_record"]
 
 
 def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -58,83 +58,80 @@ def start_records(out: str | os.PathLike[str] | None, resume: bool) -> list[dict
     return read_records(out)
 
 
-def key_of(settings: Mapping[str, Any]) -> str:
-    """Return the hash of what decides a record."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def record_of(
     settings: dict[str, Any],
     detector: BaseDetector,
     test: LabelledPictures,
     data: BenchData,
 ) -> dict[str, Any]:
-    """Score a test set with a fitted detector and return the record of it."""
+    """Score a test set with a fitted detector and return the record of it.
+
+    It keeps the anomaly scores of all test and validation pictures, from which `decide` makes any
+    decision anew.
+    """
     started = time.perf_counter()
     scores = detector.anomaly_score(test.pictures)
     seconds = time.perf_counter() - started
     history = detector.history_
-    return _with_figures(
-        settings,
-        test,
-        scores,
-        threshold=-detector.offset_,
-        data=data,
-        threshold_rule=detector.threshold_rule_["rule"],
-        n_validation=len(detector.validation_scores_),
-        device=str(detector._device()),
-        epochs_run=len(history),
-        kept_epoch=history.kept_epoch,
-        scorer_uses=detector.scorer_uses_,
-        milliseconds_per_picture=round(1000 * seconds / len(scores), 4),
-    )
+    counts = draw_resamples(test.labels)
+    return {
+        **_settings_and_counts(settings, test, data),
+        "scores": scores.tolist(),
+        "labels": test.labels.tolist(),
+        "validation_scores": (-detector.validation_scores_).tolist(),
+        **_ranking(test.labels, scores, counts),
+        "decisions": decisions_of(scores, test.labels, -detector.offset_, counts),
+        "device": str(detector._device()),
+        "epochs_run": len(history),
+        "kept_epoch": history.kept_epoch,
+        "scorer_uses": detector.scorer_uses_,
+        "milliseconds_per_picture": round(1000 * seconds / len(scores), 4),
+        **_circumstances(),
+    }
 
 
 def trivial_record(
     settings: dict[str, Any], test: LabelledPictures, data: BenchData
 ) -> dict[str, Any]:
-    """Return the record of calling every picture anomalous."""
-    return _with_figures(
-        settings,
-        test,
-        np.zeros(len(test.labels)),
-        threshold=-1.0,
-        data=data,
-        threshold_rule="everything is anomalous",
-    )
+    """Return the record of calling every picture anomalous: no scores, and one decision."""
+    alike = np.zeros(len(test.labels))
+    counts = draw_resamples(test.labels)
+    decision = called_at(-1.0, alike, test.labels, counts, oracle=False)
+    return {
+        **_settings_and_counts(settings, test, data),
+        "scores": None,
+        "labels": test.labels.tolist(),
+        "validation_scores": None,
+        **_ranking(test.labels, alike, counts),
+        "decisions": {EVERYTHING: decision | {"threshold": None}},
+        **_circumstances(),
+    }
 
 
-def _with_figures(
-    settings: dict[str, Any],
-    test: LabelledPictures,
-    scores: np.ndarray,
-    *,
-    threshold: float,
-    data: BenchData,
-    **more: Any,
+def _settings_and_counts(
+    settings: dict[str, Any], test: LabelledPictures, data: BenchData
 ) -> dict[str, Any]:
-    """Return the whole record; figures that look at test labels to choose stand under ``oracle``."""
-    labels = test.labels
-    both = 0 < labels.sum() < len(labels)
-    oracle = best_f1(scores, labels) if both else None
     return {
         "key": key_of(settings),
         **settings,
         "n_good": len(data.train),
-        "n_test_good": int((labels == 0).sum()),
-        "n_test_anomalous": int((labels == 1).sum()),
-        "threshold": threshold,
+        "n_test_good": int((test.labels == 0).sum()),
+        "n_test_anomalous": int((test.labels == 1).sum()),
+    }
+
+
+def _ranking(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+    intervals = percentile_intervals(resampled_ranking(labels, scores, counts))
+    return {
         **ranking_metrics(labels, scores),
-        **decision_metrics(labels, scores > threshold),
-        "intervals": bootstrap_intervals(
-            labels,
-            scores,
-            thresholds={"f1": threshold} | ({} if oracle is None else {"oracle_f1": oracle}),
-        ),
-        "oracle": None
-        if oracle is None
-        else {"threshold": oracle, **decision_metrics(labels, scores > oracle)},
-        **more,
+        "intervals": {
+            name: None if ends is None else list(ends) for name, ends in intervals.items()
+        },
+    }
+
+
+def _circumstances() -> dict[str, Any]:
+    return {
         "process_peak_memory_mib": _peak_memory(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",

@@ -5,64 +5,172 @@ from __future__ import annotations
 import datetime
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table as RichTable
+import typer
 
-from recon_anomaly.bench import Cell, iter_bench
-from recon_anomaly.report import Table, markdown, tables
+from recon_anomaly.bench import DEFAULT_EPOCHS, DEFAULT_MODELS, iter_bench
+from recon_anomaly.benchdata import BenchData, from_folder
+from recon_anomaly.comparison import HOW_TO_READ as HOW_TO_COMPARE
+from recon_anomaly.comparison import paper_tables
+from recon_anomaly.errors import InputError, TrainingError
+from recon_anomaly.events import Begun, Cell, Failed, Fitted
+from recon_anomaly.presets import Preset, find_preset
+from recon_anomaly.records import start_records
+from recon_anomaly.report import DEFAULT_RULES, HOW_TO_READ, check_rules, tables
+from recon_anomaly.spreadsheet import csv_text
+from recon_anomaly.writing import check_writable, whole_file
 
+from .pages import page, show
 from .progress import followed, interrupted_well
 
 __all__ = ["run"]
 
+_PRESET_SETTINGS = ("models", "scorers", "corruptors", "seeds", "image_size", "epochs")
 
-def run(data: Path | None, *, out: Path | None, as_json: bool, **settings: Any) -> None:
-    """Run the grid, then print the tables, or the records with ``--json``."""
+
+def run(
+    data: Path | None,
+    *,
+    preset: str | None,
+    out: Path | None,
+    resume: bool,
+    rules: Sequence[str] | None,
+    csv: Path | None,
+    markdown: Path | None,
+    plots: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run the grid, then print the tables, or the records with ``--json``.
+
+    Of ``options``, those of `iter_bench`, the ones that are None were not given: the preset's are
+    taken for them, or the defaults.
+    """
+    recipe = None if preset is None else _preset(preset, data)
+    settings = {} if recipe is None else {name: getattr(recipe, name) for name in _PRESET_SETTINGS}
+    settings |= {name: option for name, option in options.items() if option is not None}
+    models = settings.get("models", DEFAULT_MODELS)
+    for model in settings.get("model_params", {}):
+        if model not in models:
+            raise typer.BadParameter(
+                f"--model-param names {model!r}, which is none of the models: {', '.join(models)}"
+            )
+    shown = _rules(rules, settings.get("threshold"))
+    for path in (csv, markdown):
+        if path is not None:
+            check_writable(path)
+    if plots is not None:
+        from recon_anomaly.plots import draw_records
+
+        draw_records(
+            [], plots
+        )  # a missing matplotlib or folder is told now, not after the training
     if out is None:
         out = Path(f"bench-{datetime.datetime.now():%Y%m%d-%H%M%S}.jsonl")
-    events = iter_bench(data, out=out, **settings)
-    drawn = _drawn(events, settings["epochs"])
+    places: Sequence[Path | BenchData | None] = [data]
+    if recipe is not None and data is not None:
+        start_records(out, resume)  # reading both data sets takes a while
+        places = _read(recipe, data, settings.pop("image_size"))
+
+    notes: list[str] = []
+    failures: list[str] = []
+    records: list[dict[str, Any]] = []
     with interrupted_well(f"with --out {out} --resume it goes on; done cells are not run again"):
-        records = [event for event in drawn if isinstance(event, dict)]
+        for number, place in enumerate(places):
+            events = iter_bench(place, out=out, resume=resume or number > 0, **settings)
+            try:
+                for event in _drawn(events, settings.get("epochs", DEFAULT_EPOCHS)):
+                    if isinstance(event, Begun):
+                        begun = event
+                        notes += begun.notes
+                    elif isinstance(event, Fitted) and plots is not None:
+                        _draw_pictures(event, begun.data.name, plots)
+                    elif isinstance(event, dict):
+                        records.append(event)
+            except TrainingError as error:  # the tables of the others are worth having
+                failures.append(str(error))
+
+    found = tables(records, rules=shown)
+    ways = [HOW_TO_READ]
+    if recipe is not None and (compared := paper_tables(records, recipe)):
+        found += compared
+        ways.append(HOW_TO_COMPARE)
+    if csv is not None:
+        with whole_file(csv) as temporary:
+            temporary.write_text(csv_text(records), encoding="utf-8")
+    if markdown is not None:
+        with whole_file(markdown) as temporary:
+            temporary.write_text(page(notes, found, ways), encoding="utf-8")
+    if plots is not None:
+        for path in draw_records(records, plots):
+            print(f"plot: {path}", file=sys.stderr)
     if as_json:
         print(json.dumps(records, indent=2))
     else:
-        show(tables(records))
+        show(notes, found, ways)
     print(f"records: {out}", file=sys.stderr)
+    if failures:
+        raise TrainingError("; ".join(failures))
 
 
-def show(found: list[Table]) -> None:
-    """Print tables: drawn on a terminal, in Markdown elsewhere."""
-    console = Console()
-    for table in found:
-        if not console.is_terminal:
-            print(markdown(table), end="\n\n")
-            continue
-        drawn = RichTable(
-            title=table.title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
+def _preset(name: str, data: Path | None) -> Preset:
+    try:
+        preset = find_preset(name)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    if data is None:
+        raise typer.BadParameter(
+            f"--preset {name} wants --data, the folder that holds its pictures"
         )
-        for column in table.columns:
-            text = column in ("model", "scorer")
-            drawn.add_column(column, justify="left" if text else "right", no_wrap=column == "model")
-        for row in table.rows:
-            drawn.add_row(*(cell.replace(" [", "\n[") for cell in row))
-        console.print(drawn)
-    print(
-        "brackets: 95 % bootstrap interval over pictures; F1 is at the validation pictures' threshold, "
-        "oracle: chosen by the test labels; PR-AUC is by the trapezoidal rule, whose chance level is "
-        "(1 + share of anomalous pictures) / 2"
-    )
+    return preset
+
+
+def _rules(rules: Sequence[str] | None, threshold: float | None) -> list[str]:
+    shown = list(DEFAULT_RULES if rules is None else rules)
+    try:
+        check_rules(shown)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    if threshold is None and "value" in shown:
+        raise typer.BadParameter("--rules value wants a --threshold")
+    if threshold is not None and "value" not in shown:
+        shown.append("value")
+    return shown
+
+
+def _read(preset: Preset, folder: Path, image_size: int | tuple[int, int]) -> list[BenchData]:
+    """Read the data sets of a preset, so that a damaged picture of the last one shows first."""
+    found = preset.find_data(folder)
+    for protocol in preset.protocols:
+        if protocol in found:
+            print(f"{found[protocol]}: {protocol.about}", file=sys.stderr)
+        else:
+            print(
+                f"left out, since {folder} holds no folder of layout {protocol.layout}: "
+                f"{protocol.about} (wanted: {protocol.wanted})",
+                file=sys.stderr,
+            )
+    read = []
+    for protocol, place in found.items():
+        data = from_folder(place, image_size)
+        try:
+            read.append(data.by_part() if protocol.split_by_part else data)
+        except InputError as error:  # of the parts; the other protocols can be run
+            print(f"left out: {protocol.about} ({error})", file=sys.stderr)
+    return read
 
 
 def _drawn(events: Iterator[Any], epochs: int) -> Iterator[Any]:
     """Hand the events on, each training under a bar of its own."""
+    print("reading pictures, looking for test pictures among the training ones", file=sys.stderr)
     for event in events:
         yield event
+        if isinstance(event, Begun):
+            for note in event.notes:
+                print(note, file=sys.stderr)
         if isinstance(event, Cell):
             title = f"[{event.number}/{event.count}] {event.model}, seed {event.seed}"
             print(title, file=sys.stderr)
@@ -70,8 +178,19 @@ def _drawn(events: Iterator[Any], epochs: int) -> Iterator[Any]:
 
 
 def _one_training(events: Iterator[Any]) -> Iterator[Any]:
-    """Give the events up to the cell's first record, which ends the training."""
+    """Give the events of a training up to its end, good or bad."""
     for event in events:
         yield event
-        if isinstance(event, dict):
+        if isinstance(event, Failed):
+            print(f"failed: {event.model}, seed {event.seed}: {event.error}", file=sys.stderr)
+        if isinstance(event, Fitted | Failed):
             return
+
+
+def _draw_pictures(fitted: Fitted, data: str, folder: Path) -> None:
+    """Draw what the detector made of the set's own pictures, the last of its test sets."""
+    from recon_anomaly.plots import draw_panels
+
+    name = f"{data}-{fitted.model}-seed{fitted.seed}"
+    path = draw_panels(fitted.detector, fitted.tests[-1], folder, name)
+    print(f"plot: {path}", file=sys.stderr)

@@ -1,0 +1,99 @@
+import json
+
+import numpy as np
+import pytest
+
+from recon_anomaly import ReconstructionDetector, SavedFileError
+from recon_anomaly.benchdata import BenchData, LabelledPictures
+from recon_anomaly.inputs import split_validation
+from recon_anomaly.metrics import ranking_metrics
+from recon_anomaly.records import read_records, record_of, start_records, trivial_record
+from recon_anomaly.settings import key_of
+from recon_anomaly.store import from_array
+
+SETTINGS = {"model": "mean", "seed": 1}
+
+
+@pytest.fixture
+def data(good, bad):
+    """Small squares: 30 to train, 10 good and 8 bad to test."""
+    test = from_array(np.concatenate([good[30:], bad]))
+    labels = np.repeat([0, 1], [10, 8])
+    tests = LabelledPictures("defects", test, labels, ("good",) * 10 + ("corner",) * 8)
+    return BenchData("squares", from_array(good[:30]), tests, (16, 16))
+
+
+@pytest.fixture
+def detector(data):
+    """A fitted detector with a known share of validation pictures."""
+    training, validation = split_validation(data.train, 0.2, 1)
+    return ReconstructionDetector("mean").fit(training, validation_data=validation)
+
+
+def test_a_record_holds_scores_and_figures(data, detector):
+    """Scores are the detector's, in test order; threshold and validation scores are its own, too."""
+    record = record_of(SETTINGS, detector, data.test, data)
+    scores = detector.anomaly_score(data.test.pictures)
+    assert record["scores"] == scores.tolist()
+    assert record["labels"] == data.test.labels.tolist()
+    assert record["validation_scores"] == (-detector.validation_scores_).tolist()
+    assert record["decisions"]["quantile"]["threshold"] == -detector.offset_
+    figures = ranking_metrics(data.test.labels, scores)
+    assert {name: record[name] for name in figures} == figures
+    assert (record["n_good"], record["n_test_good"], record["n_test_anomalous"]) == (30, 10, 8)
+    assert record["key"] == key_of(SETTINGS)
+    assert record["milliseconds_per_picture"] > 0
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_intervals_stand_around_their_figures(data, detector):
+    """Each ranking figure and each decision's figure lies in its interval."""
+    scores = np.random.default_rng(0).normal(size=18) + data.test.labels
+    detector.anomaly_score = lambda pictures: scores
+    record = record_of(SETTINGS, detector, data.test, data)
+    for figures in (record, *record["decisions"].values()):
+        assert figures["intervals"]
+        for name, (low, high) in figures["intervals"].items():
+            assert low <= figures[name] <= high, name
+            assert low < high or figures[name] in (0.0, 1.0)
+
+
+def test_the_trivial_record_has_one_decision_and_no_scores(data):
+    """Everything is called anomalous: recall 1, specificity 0, precision the share, nothing chosen."""
+    record = trivial_record(SETTINGS, data.test, data)
+    decision = record["decisions"]["everything"]
+    assert list(record["decisions"]) == ["everything"]
+    assert (record["scores"], record["validation_scores"], decision["threshold"]) == (None,) * 3
+    assert (decision["recall"], decision["specificity"], decision["oracle"]) == (1.0, 0.0, False)
+    assert decision["precision"] == pytest.approx(8 / 18)
+    assert record["intervals"]["auroc"] == [0.5, 0.5]
+
+
+def test_records_are_read_as_they_were_written(tmp_path):
+    """Each line is a record."""
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"key": "a"}\n{"key": "b", "scores": [0.1]}\n')
+    assert read_records(path) == [{"key": "a"}, {"key": "b", "scores": [0.1]}]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]\n", '{"a": 1}\n'])
+def test_a_file_of_something_else_is_refused(tmp_path, text):
+    """What holds no records is named."""
+    path = tmp_path / "records.jsonl"
+    path.write_text(text)
+    with pytest.raises(SavedFileError, match=r"records\.jsonl"):
+        read_records(path)
+
+
+def test_a_bench_starts_empty_or_where_it_was(tmp_path):
+    """No file and a new one have no records; one that exists is read with resume, else refused."""
+    path = tmp_path / "records.jsonl"
+    assert (
+        start_records(None, False) == start_records(path, False) == start_records(path, True) == []
+    )
+    path.write_text('{"key": "a"}\n')
+    assert start_records(path, True) == [{"key": "a"}]
+    with pytest.raises(SavedFileError, match="say --resume"):
+        start_records(path, False)
+    with pytest.raises(SavedFileError, match="cannot write"):
+        start_records(tmp_path / "no" / "records.jsonl", False)
