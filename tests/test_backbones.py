@@ -275,6 +275,7 @@ def test_random_weights_are_warned_of():
         ("vgg16", "classifier.0", r"vgg16 at classifier\.0 makes \(1, 4096\) of .* 256x256"),
         ("vgg16", "avgpool", r"vgg16 at avgpool makes \(1, 512, 7, 7\) of .* 256x256"),
         ("alexnet", "features.2", r"alexnet at features\.2 makes \(1, 64, 31, 31\)"),
+        ("vit_b_16", "encoder", "vit_b_16 at encoder cannot be run on a picture of 256x256"),
         ("swin_t", "features.1", r"swin_t at features\.1 makes \(1, 64, 64, 96\)"),
     ],
 )
@@ -506,6 +507,18 @@ def a_list(state):
     return list(state.values())
 
 
+def sparse(state):
+    return state | {"conv1.weight": state["conv1.weight"].to_sparse()}
+
+
+def imaginary(state):
+    return state | {"conv1.weight": state["conv1.weight"] * 1j}
+
+
+def on_meta(state):
+    return state | {"conv1.weight": state["conv1.weight"].to("meta")}
+
+
 def numbered(state):
     return dict(enumerate(state.values()))
 
@@ -521,6 +534,9 @@ def numbered(state):
         (nested, "holds no state dict"),
         (a_list, "holds no state dict"),
         (numbered, "holds no state dict"),
+        (sparse, "more than tensors"),
+        (imaginary, "dense, real ones are wanted"),
+        (on_meta, "dense, real ones are wanted"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(change, words, state, tmp_path):

@@ -206,15 +206,15 @@ def test_wrong_parameters_show_before_any_training(data, tmp_path):
 
 
 def test_whoever_listens_gets_each_fitted_detector(data):
-    """After each training comes the detector with its test sets, before the records of them."""
+    """After the records of each training comes the detector with its test sets."""
     events = list(iter_bench(data, models=["mean", "pca"], corruptors=["gaussian"], seeds=[1]))
     kinds = [type(event).__name__ for event in events if isinstance(event, Cell | Fitted | dict)]
-    assert kinds == ["dict"] * 2 + ["Cell", "Fitted", "dict", "dict"] * 2
+    assert kinds == ["dict"] * 2 + ["Cell", "dict", "dict", "Fitted"] * 2
     fitted = [event for event in events if isinstance(event, Fitted)]
     assert [(event.model, event.seed) for event in fitted] == [("mean", 1), ("pca", 1)]
     assert [test.name for test in fitted[0].tests] == ["gaussian", "defects"]
     scores = fitted[1].detector.anomaly_score(data.test.pictures)
-    assert events[-1]["scores"] == scores.tolist()
+    assert events[-2]["scores"] == scores.tolist()
 
 
 def test_the_same_settings_give_the_same_record(data):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon_anomaly import find_leakage, make_parts
+from recon_anomaly import benchdata, find_leakage, make_parts
 from recon_anomaly.benchdata import BenchData, LabelledPictures, corrupted, embedded, from_folder
 from recon_anomaly.errors import InputError
 from recon_anomaly.registry import build
@@ -134,6 +134,15 @@ def test_a_split_by_part_leaves_no_leak():
         split.test.pictures.batch(np.flatnonzero(split.test.labels)),
         data.test.pictures.batch(np.flatnonzero(bad)),
     )
+
+
+def test_a_split_by_part_wants_three_parts(good, monkeypatch):
+    """With two there would be none to validate on, and that is said."""
+    monkeypatch.setattr(benchdata, "find_parts", lambda pictures: np.repeat([0, 1], 4))
+    with pytest.raises(
+        InputError, match="good pictures of x show 2 parts; at least three are needed"
+    ):
+        _data(good[:4], [0] * 4).by_part()
 
 
 def test_validation_pictures_are_held_out_by_part_too():

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from recon_anomaly.errors import InputError
+from recon_anomaly.errors import InputError, PictureWarning
 from recon_anomaly.presets import KLIMKEVICIUS, PRESETS, find_preset
 from recon_anomaly.registry import offers
 
@@ -109,11 +109,12 @@ def test_nothing_found_says_what_is_wanted_and_what_is_there(tmp_path):
 
 
 def test_the_halves_of_a_spoilt_set_are_no_sets(tmp_path):
-    """A castings folder whose test half is empty is not run on its training half."""
+    """A castings folder whose test half is empty is not run on its training half, and is told of."""
     touch(tmp_path / "castings", *(f"train/{name}" for name in SINGLE), "test/ok_front/d.png")
     (tmp_path / "castings" / "test" / "def_front").mkdir()
     touch(tmp_path / "others", *SINGLE)
-    assert found(tmp_path) == {"good-and-defective": "others"}
+    with pytest.warns(PictureWarning, match=r"passed over: .*def_front"):
+        assert found(tmp_path) == {"good-and-defective": "others"}
 
 
 def test_two_of_a_kind_are_a_question(tmp_path):

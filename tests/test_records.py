@@ -72,8 +72,12 @@ def test_the_trivial_record_has_one_decision_and_no_scores(data):
 def test_records_are_read_as_they_were_written(tmp_path):
     """Each line is a record."""
     path = tmp_path / "records.jsonl"
-    path.write_text('{"key": "a"}\n{"key": "b", "scores": [0.1]}\n')
-    assert read_records(path) == [{"key": "a"}, {"key": "b", "scores": [0.1]}]
+    records = [
+        {"key": key, "data_checksum": "0", "labels": [1], "scores": [0.1], "decisions": {}}
+        for key in "ab"
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert read_records(path) == records
 
 
 @pytest.mark.parametrize("text", ["{", "[1]\n", '{"a": 1}\n'])
@@ -91,8 +95,9 @@ def test_a_bench_starts_empty_or_where_it_was(tmp_path):
     assert (
         start_records(None, False) == start_records(path, False) == start_records(path, True) == []
     )
-    path.write_text('{"key": "a"}\n')
-    assert start_records(path, True) == [{"key": "a"}]
+    record = {"key": "a", "data_checksum": "0", "labels": [], "scores": None, "decisions": {}}
+    path.write_text(json.dumps(record) + "\n")
+    assert start_records(path, True) == [record]
     with pytest.raises(SavedFileError, match="say --resume"):
         start_records(path, False)
     with pytest.raises(SavedFileError, match="cannot write"):

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
 from recon_anomaly.errors import InputError
-from recon_anomaly.report import Table, markdown, tables
+from recon_anomaly.metrics import pr_auc
+from recon_anomaly.report import HOW_TO_READ, Table, markdown, tables
 
 NAMES = ("precision", "recall", "specificity", "f1")
 
@@ -275,3 +277,12 @@ def test_markdown_has_notes_below():
     """A note stands below the table, with an empty line between."""
     lines = markdown(Table("Sizes", ("part",), (("bolt",),), ("Metric.",))).split("\n")
     assert lines[-3:] == ["| bolt |", "", "Metric."]
+
+
+def test_what_the_page_says_of_chance_is_true():
+    """PR-AUC is about the share for random scores, and (1 + share) / 2 where all are equal."""
+    assert "about the share of anomalous pictures for random scores" in HOW_TO_READ
+    labels = np.repeat([0, 1], [4000, 6000])
+    scores = np.random.default_rng(0).random(10000)
+    assert pr_auc(labels, scores) == pytest.approx(0.6, abs=0.02)
+    assert pr_auc(labels, np.zeros(10000)) == pytest.approx(0.8)

@@ -271,7 +271,7 @@ def test_the_header_says_what_the_file_is(good, path):
     detector = named("cvae", scorer="reconstruction-probability").fit(good)
     detector.save(path)
     header, tensors = read(path)
-    assert header["format"] == 1
+    assert header["format"] == 2
     assert header["versions"]["recon-anomaly"] == recon_anomaly.__version__
     assert header["versions"]["torch"] == version("torch")
     assert header["plugins"]["model"]["distribution"] == "recon-anomaly"
@@ -347,7 +347,7 @@ def test_frozen_weights_are_named_and_not_stored(machine, good, path):
     header, tensors = read(path)
     backbone = Backbone("vgg16", weights=weights)
     assert header["frozen_weights"] == {
-        "backbone": {"checksum": backbone.checksum(), "source": str(weights)}
+        "backbone": {"checksum": backbone.checksum(), "source": str(weights), "stored": False}
     }
     assert not any("backbone" in name for name in tensors)
     trained = sum(4 * part.numel() for part in detector.network_.decoder.parameters())
@@ -372,11 +372,21 @@ def test_a_self_contained_file_needs_no_weights(estimator, params, machine, good
     small = path.stat().st_size
     detector.save(path, self_contained=True)
     assert path.stat().st_size > small + BACKBONE_BYTES
-    assert read(path)[0]["frozen_weights"] == {}
+    assert read(path)[0]["frozen_weights"]["backbone"]["stored"]
     weights.unlink()
     loaded = load(path)
     assert_same(loaded, detector, good)
     loaded.save(path)
+    assert_same(load(path), detector, good)
+
+
+def test_a_self_contained_file_needs_no_folder_of_weights(machine, good, path, monkeypatch):
+    """Also where the weights came from the folder, and no parameter names them."""
+    weights = machine.weights("folder/vgg16.pth")
+    machine.names(weights.parent)
+    detector = ReconstructionDetector("tcae", epochs=1).fit(good)
+    detector.save(path, self_contained=True)
+    monkeypatch.delenv("RECON_ANOMALY_WEIGHTS")
     assert_same(load(path), detector, good)
 
 
@@ -385,7 +395,7 @@ def test_random_weights_are_always_stored(machine, good, path):
     with pytest.warns(WeightsWarning, match="are random"):
         detector = transfer(None).fit(good)
     detector.save(path)
-    assert read(path)[0]["frozen_weights"] == {}
+    assert read(path)[0]["frozen_weights"]["backbone"]["stored"]
     assert path.stat().st_size > BACKBONE_BYTES
     assert_same(load(path), detector, good)
     assert load(path).weights is None
@@ -502,7 +512,11 @@ def test_a_file_without_frozen_weights_takes_none(machine, good, path):
         {},
         {"backbone": {"source": "a.pth"}},
         {"backbone": {"checksum": "0" * 32, "source": "a.pth"}},
-        {"decoder": {"checksum": "0" * 32, "source": "a.pth"}},
+        {"backbone": {"checksum": "0" * 32, "source": "a.pth", "stored": False}},
+        {"backbone": {"checksum": "0" * 32, "source": "a.pth", "stored": True}},
+        {"decoder": {"checksum": "0" * 32, "source": "a.pth", "stored": False}},
+        {"backbone": 5},
+        [["backbone", {}]],
         {"backbone": "a.pth"},
         ["backbone"],
     ],
@@ -798,11 +812,11 @@ def test_a_newer_format_says_who_wrote_it(saved):
     """The message has both formats and the version that wrote the file."""
 
     def change(header, tensors):
-        header["format"] = 2
+        header["format"] = 3
         header["versions"]["recon-anomaly"] = "9.9"
 
     rewrite(saved, change)
-    with pytest.raises(SavedFileError, match=r"has format 2, this version reads 1; .* 9\.9"):
+    with pytest.raises(SavedFileError, match=r"has format 3, this version reads 2; .* 9\.9"):
         load(saved)
 
 

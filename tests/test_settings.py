@@ -16,6 +16,7 @@ GRID = {
     "scorers": ["mse"],
     "corruptors": ["gaussian"],
     "seeds": [1, 2],
+    "epochs": 1,
 }
 
 
@@ -36,6 +37,8 @@ def test_a_whole_grid_passes():
     [
         ({"models": []}, InputError, r"models=\[\]: at least one"),
         ({"seeds": [1, 1]}, InputError, r"seeds=\[1, 1\]: at least one is wanted, and each once"),
+        ({"seeds": [-1]}, InputError, r"seeds=\[-1\], epochs=1: seeds of at least 0"),
+        ({"epochs": 0}, InputError, "epochs=0: .* one epoch"),
         ({"corruptors": ["objects", "objects"]}, InputError, "each is wanted once"),
         ({"models": ["cea"]}, PluginError, "known are"),
         ({"scorers": ["mes"]}, PluginError, "known are"),

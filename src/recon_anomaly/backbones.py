@@ -216,7 +216,12 @@ def _cut(name: str, layer: str | None, device: str = "meta") -> nn.Module:
 
 
 def _channels_and_stride(cut: nn.Module, what: str) -> tuple[int, int]:
-    shape = cut(torch.empty((1, 3, _PROBE, _PROBE), device="meta"))["features"].shape
+    try:
+        shape = cut(torch.empty((1, 3, _PROBE, _PROBE), device="meta"))["features"].shape
+    except Exception as error:  # networks of one size of picture say so in their own ways
+        raise InputError(
+            f"{what} cannot be run on a picture of {_PROBE}x{_PROBE} ({error}); take another backbone"
+        ) from error
     stride = _PROBE // shape[-1] if len(shape) == 4 else 0
     if not stride or shape[2:] != (_PROBE // stride,) * 2 or stride & (stride - 1):
         raise InputError(
@@ -337,6 +342,16 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} holds more than tensors, and nothing else is read from it; save its state_dict alone"
         ) from error
+    if isinstance(state, dict) and any(
+        part.layout != torch.strided
+        or part.is_complex()
+        or part.is_quantized
+        or part.is_nested
+        or part.device.type != "cpu"
+        for part in state.values()
+        if isinstance(part, Tensor)
+    ):
+        raise WeightsError(f"{path} holds tensors that are not plain: dense, real ones are wanted")
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(part, Tensor) for name, part in state.items()
     ):

@@ -105,7 +105,7 @@ def iter_bench(
     ------
     Begun, Cell, Tick, EpochRecord, Fitted, Failed or dict
         `Begun` once, before any training. For each training a `Cell`, ticks and epochs, then
-        `Fitted` and its records, or `Failed`. Records that ``out`` has come without their training.
+        its records and `Fitted`, or `Failed`. Records that ``out`` has come without their training.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def iter_bench(
         When ``out`` exists and ``resume`` is not given, or cannot be written.
     """
     params = dict(model_params or {})
-    check_grid(models, params, scorers, corruptors, seeds)
+    check_grid(models, params, scorers, corruptors, seeds, epochs)
     for scorer in scorers:
         build("scorer", scorer)
     build("schedule", schedule, schedule_params)
@@ -131,7 +131,7 @@ def iter_bench(
             )
     records = start_records(out, resume)
     data = _data(data, image_size)
-    if split_by_part:
+    if split_by_part and data.parts is None:
         data = data.by_part()
     weights = build_once(models, params, data.train.shape)
     begun = _begun(data, corruptors, drop_leaked)
@@ -207,13 +207,13 @@ def iter_bench(
             yield Failed(model, seed, error)
             continue
         fit_seconds = round(time.perf_counter() - started, 3)
-        yield Fitted(model, seed, detector, tests)
         for scorer in scorers:
             scored = detector.with_scorer(scorer, validation)
             for test in tests:
                 if (scorer, test.name) in missing:
                     record = record_of(wanted[scorer, test.name], scored, test, data)
                     yield keep(record, fit_seconds=fit_seconds)
+        yield Fitted(model, seed, detector, tests)
     if failed:
         raise TrainingError(f"{len(failed)} of {len(grid)} trainings failed: {'; '.join(failed)}")
 
@@ -224,8 +224,8 @@ def _data(
     if isinstance(data, BenchData):
         return data
     if data is None:
-        return embedded(image_size or 64)
-    return from_folder(data, image_size or 256)
+        return embedded(64 if image_size is None else image_size)
+    return from_folder(data, 256 if image_size is None else image_size)
 
 
 def _begun(data: BenchData, corruptors: Sequence[str], drop_leaked: bool) -> Begun:

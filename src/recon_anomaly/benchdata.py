@@ -78,12 +78,18 @@ class BenchData:
         Raises
         ------
         InputError
-            When parts cannot be told apart.
+            When parts cannot be told apart, or are less than three: one to train on, one to validate on,
+            one to test on.
         """
         every = joined(self.train, self.test.pictures)
         good = np.flatnonzero(np.append(np.zeros(len(self.train), int), self.test.labels) == 0)
         parts = find_parts(every.take(good))
         kept, held_out = hold_out_parts(parts, 0.2, seed)
+        if len(np.unique(parts[kept])) < 2:
+            raise InputError(
+                f"the good pictures of {self.name} show {len(np.unique(parts))} parts; at least three "
+                "are needed to train, to validate and to test"
+            )
         defective = np.flatnonzero(self.test.labels == 1)
         tested = np.append(good[held_out], len(self.train) + defective)
         kinds = ("good",) * len(held_out) + tuple(self.test.kinds[k] for k in defective)

@@ -19,6 +19,7 @@ from .figures import (
     plain_frame,
     scores_and_labels,
 )
+from .report import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,7 +143,7 @@ def precision_recall(
     axes = figure.add_subplot()
     for label, group in drawn.items():
         colour, line, width = look[label]
-        area = _short(float(np.mean([curve.area for curve in group])))
+        area = short(float(np.mean([curve.area for curve in group])))
         seeds = f" (mean of {len(group)} seeds)" if len(group) > 1 else ""
         for number, curve in enumerate(group):
             axes.plot(
@@ -160,7 +161,7 @@ def precision_recall(
         color="black",
         linestyle=(0, (2, 2)),
         linewidth=0.9,
-        label=f"every picture called anomalous, precision {_short(share)}",
+        label=f"every picture called anomalous, precision {short(share)}",
         zorder=1.5,
     )
     lowest = min(float(curve.precision.min()) for group in drawn.values() for curve in group)
@@ -179,8 +180,3 @@ def precision_recall(
     )
     entitle(figure, title)
     return figure
-
-
-def _short(value: float) -> str:
-    """Return three decimals without the leading zero, as the tables have them."""
-    return f"{value:.3f}".removeprefix("0")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InputError
+from .report import in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,15 +36,8 @@ SMALL = 9
 
 
 def model_label(record: Mapping[str, Any]) -> str:
-    """Return the model's name, with its parameters where it has any.
-
-    Examples
-    --------
-    >>> model_label({"model": "pca", "model_params": {"components": 8}})
-    'pca (components=8)'
-    """
-    listed = ", ".join(f"{key}={value}" for key, value in record["model_params"].items())
-    return f"{record['model']} ({listed})" if listed else str(record["model"])
+    """Return the model's name, with its parameters where it has any."""
+    return in_words(record["model"], record["model_params"])
 
 
 def scores_and_labels(record: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +61,8 @@ def scores_and_labels(record: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray
 def entitle(figure: Figure, title: str) -> None:
     """Write the title above, at the left, in as many lines as it needs."""
     characters = int(12 * figure.get_figwidth())
-    lines = [in_lines(line, characters) for line in title.split("\n")]
+    shown = title.encode("utf-8", "replace").decode()  # a folder's name may be any bytes
+    lines = [in_lines(line, characters) for line in shown.split("\n")]
     figure.suptitle("\n".join(lines), fontsize=11, x=0.01, horizontalalignment="left")
 
 

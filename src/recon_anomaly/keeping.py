@@ -22,8 +22,8 @@ def keep_frozen(
 ) -> Iterator[Tick]:
     """Let each of ``parts`` keep, in float32, what ``network.frozen`` makes of its pictures.
 
-    Training then gives the same bits as without, since the frozen part computes in float32 either
-    way. Gives a tick of epoch 0 a batch; does nothing for a network that has no frozen part.
+    On the CPU training then gives the same bits as without, since the frozen part computes in float32
+    either way (on CUDA it may use TF32 within a training step, and does not here). Gives a tick of epoch 0 a batch; does nothing for a network that has no frozen part.
 
     Parameters
     ----------

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, PictureWarning
 from .layouts import recognised, subfolders
 
 __all__ = ["KLIMKEVICIUS", "PRESETS", "DataProtocol", "PaperTable", "Preset", "find_preset"]
@@ -105,6 +106,8 @@ class Preset:
                 )
             if places:
                 found[protocol] = places[0]
+        for reason in refused if found else ():
+            warnings.warn(f"passed over: {reason}", PictureWarning, stacklevel=2)
         if not found:
             wanted = "\n".join(f"  {known.layout}: {known.wanted}" for known in self.protocols)
             others = [f"{path} (layout {layout})" for path, layout in seen] + refused

@@ -39,7 +39,8 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         records = [json.loads(line) for line in lines]
     except (OSError, ValueError) as error:
         raise SavedFileError(f"cannot read the records in {path}: {error}") from error
-    if not all(isinstance(record, dict) and "key" in record for record in records):
+    needed = {"key", "data_checksum", "labels", "scores", "decisions"}
+    if not all(isinstance(record, dict) and needed <= set(record) for record in records):
         raise SavedFileError(f"{path} holds no records of a bench")
     return records
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,8 @@ DEFAULT_RULES = ("quantile", "best-f1")
 HOW_TO_READ = (
     "brackets: 95 % bootstrap interval over pictures; rules: quantile is the 95 % quantile of the "
     "validation pictures' scores, oracle ones were chosen by the test labels; PR-AUC is by the "
-    "trapezoidal rule, whose chance level is (1 + share of anomalous pictures) / 2"
+    "trapezoidal rule: about the share of anomalous pictures for random scores, but (1 + share) / 2 "
+    "where all scores are equal, as in everything-defective"
 )
 """A line to stand below the tables."""
 
@@ -76,11 +78,13 @@ def tables(records: Iterable[_Record], *, rules: Sequence[str] = DEFAULT_RULES) 
         For an unknown rule.
     """
     check_rules(rules)
-    by_table: dict[tuple[str, ...], dict[tuple[str, str], list[_Record]]] = {}
+    by_table: dict[tuple[str, ...], dict[tuple[str, ...], list[_Record]]] = {}
     for record in records:
         rows = by_table.setdefault((_title(record), record["data_checksum"]), {})
         row = (in_words(record["model"], record["model_params"]), record["scorer"] or "")
-        rows.setdefault(row, []).append(record)
+        # Other weights or another version of the library are not another seed.
+        made_by = (json.dumps(record.get("weights")), str(record.get("recon_anomaly")))
+        rows.setdefault((*row, *made_by), []).append(record)
     found = []
     for (title, _), rows in by_table.items():
         title = f"{title}, {_seeds(rows.values())}"
@@ -172,11 +176,11 @@ def _seeds(groups: Iterable[Sequence[_Record]]) -> str:
 
 
 def _figures(
-    title: str, rows: Mapping[tuple[str, str], Sequence[_Record]], rules: Sequence[str]
+    title: str, rows: Mapping[tuple[str, ...], Sequence[_Record]], rules: Sequence[str]
 ) -> Table:
     heads = ("AUROC", "average precision", "PR-AUC", *(f"F1, {_marked(rule)}" for rule in rules))
     cells = []
-    for (model, scorer), records in rows.items():
+    for (model, scorer, *_), records in rows.items():
         one_class = _one_class(records)
         f1 = [[_decision(record, rule) for record in records] for rule in rules]
         cells.append(
@@ -200,12 +204,12 @@ def _figures(
 
 
 def _decisions(
-    title: str, rows: Mapping[tuple[str, str], Sequence[_Record]], rules: Sequence[str]
+    title: str, rows: Mapping[tuple[str, ...], Sequence[_Record]], rules: Sequence[str]
 ) -> Table:
     columns = ("model", "scorer", "rule", "threshold", *_COUNTS)
     columns += ("precision", "recall (sensitivity)", "specificity", "F1")
     cells = []
-    for (model, scorer), records in rows.items():
+    for (model, scorer, *_), records in rows.items():
         trivial = any(EVERYTHING in record["decisions"] for record in records)
         for rule in (EVERYTHING,) if trivial else rules:
             decisions = [_decision(record, rule) for record in records]

@@ -34,7 +34,7 @@ from .writing import whole_file
 
 __all__ = ["load", "save"]
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "recon_anomaly"
 _ESTIMATORS: dict[str, type[BaseDetector]] = {
     estimator.__name__: estimator for estimator in (ReconstructionDetector, CAE, CVAE, TCAE, TCVAE)
@@ -71,7 +71,16 @@ def save(
         "detector": {"validation_scores": torch.from_numpy(detector.validation_scores_)}
         | ({} if detector.noise_ is None else {"noise": detector.noise_}),
     }
-    named = {} if self_contained else _pretrained(detector.network_)
+    backbones = {
+        name: module
+        for name, module in detector.network_.named_modules()
+        if isinstance(module, Backbone)
+    }
+    named = [
+        name
+        for name, backbone in backbones.items()
+        if backbone.source is not None and not self_contained
+    ]
     tensors = {
         f"{part}.{name}": tensor.detach().cpu().contiguous().clone()
         for part, state in parts.items()
@@ -81,8 +90,12 @@ def save(
     header = _header(detector) | {
         "checksum": checksum(tensors),
         "frozen_weights": {
-            name: {"checksum": backbone.checksum(), "source": backbone.source}
-            for name, backbone in named.items()
+            name: {
+                "checksum": backbone.checksum(),
+                "source": backbone.source,
+                "stored": name not in named,
+            }
+            for name, backbone in backbones.items()
         },
     }
     try:
@@ -132,12 +145,8 @@ def load(
                 f"by recon-anomaly {header['versions']['recon-anomaly']}"
             )
         return _restored(path, header, tensors, device, chosen, weights)
-    except WeightsError as error:
-        sources = ", ".join(str(named["source"]) for named in header["frozen_weights"].values())
-        raise WeightsError(
-            f"{path} needs the frozen weights that it was trained with ({sources}), and does not store "
-            f"them: {error}. load(file, weights=PATH) and --weights PATH name them"
-        ) from error
+    except WeightsError:
+        raise
     except (AttributeError, KeyError, PluginError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, SavedFileError):
             raise
@@ -208,18 +217,26 @@ def _restored(
         raise ValueError("the checksum of its tensors does not fit")
     detector = _ESTIMATORS[header["estimator"]](**_tuples(header["params"]))
     image_shape = tuple(header["image_shape"])
-    frozen = dict(header["frozen_weights"])
+    backbones = _backbones(header)
+    frozen = {name: said for name, said in backbones.items() if not said["stored"]}
     if weights is not None and not frozen:
         raise SavedFileError(f"{path} names no frozen weights, so weights={weights} has no place")
     builder = _offered(path, header, "model").load()
-    network = _network(builder, image_shape, detector, bool(frozen), weights)
+    try:
+        network = _network(builder, image_shape, detector, backbones, weights)
+    except WeightsError as error:
+        sources = ", ".join(str(said["source"]) for said in frozen.values())
+        raise WeightsError(
+            f"{path} needs the frozen weights that it was trained with ({sources}), and does not store "
+            f"them: {error}. load(file, weights=PATH) and --weights PATH name them"
+        ) from error
     kept = dict(tensors["network"])
-    for name, wanted in frozen.items():
+    for name, said in frozen.items():
         backbone = dict(network.named_modules()).get(name)
-        if not isinstance(backbone, Backbone) or backbone.checksum() != wanted["checksum"]:
+        if not isinstance(backbone, Backbone) or backbone.checksum() != said["checksum"]:
             raise SavedFileError(
-                f"{path} was trained with the frozen weights of {wanted['source']}, checksum "
-                f"{wanted['checksum']}; found were those of {getattr(backbone, 'source', None)}, which "
+                f"{path} was trained with the frozen weights of {said['source']}, checksum "
+                f"{said['checksum']}; found were those of {getattr(backbone, 'source', None)}, which "
                 "differ: give the right file, load(file, weights=PATH) or --weights PATH"
             )
         kept |= {f"{name}.{part}": tensor for part, tensor in backbone.state_dict().items()}
@@ -295,20 +312,22 @@ def _offered(path: str | os.PathLike[str], header: dict[str, Any], kind: str) ->
         ) from error
 
 
-def _pretrained(network: torch.nn.Module) -> dict[str, Backbone]:
-    """Return the backbones in ``network`` whose weights can be found again, by their names."""
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, Backbone) and module.source is not None
-    }
+def _backbones(header: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what a header says of each backbone: its checksum, source, and whether it is stored."""
+    found = header["frozen_weights"]
+    if not isinstance(found, dict) or not all(
+        isinstance(said, dict) and {"checksum", "source", "stored"} <= set(said)
+        for said in found.values()
+    ):
+        raise ValueError("what it says of its frozen weights is no table of checksums")
+    return found
 
 
 def _network(
     builder: Any,
     image_shape: ImageShape,
     detector: BaseDetector,
-    frozen: bool,
+    backbones: dict[str, dict[str, Any]],
     weights: str | os.PathLike[str] | None,
 ) -> Any:
     """Build the network of a file, with the frozen weights that it names, if it does not store them."""
@@ -318,12 +337,13 @@ def _network(
         else:
             detector.set_params(weights=os.fspath(weights))
     params = detector._model()[1]
-    if "weights" in params and not frozen:
+    stored = bool(backbones) and all(said["stored"] for said in backbones.values())
+    if stored:
         params |= {"weights": None}  # the file has them all
     elif weights is None and is_missing_file(params.get("weights")):
         params |= {"weights": "auto"}  # it was a path on the machine of the training
     with seeded(torch.device("cpu"), 0), warnings.catch_warnings():
-        if not frozen:  # first weights are drawn, then replaced
+        if stored:  # first weights are drawn, then replaced
             warnings.simplefilter("ignore", WeightsWarning)
         return build_network(builder, image_shape, params)
 

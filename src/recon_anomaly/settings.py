@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,8 +33,9 @@ def check_grid(
     scorers: Sequence[str],
     corruptors: Sequence[str],
     seeds: Sequence[int],
+    epochs: int,
 ) -> None:
-    """Refuse unknown names, empty and repeated ones, and parameters of a model that is not there.
+    """Refuse unknown names, empty and repeated ones, wrong numbers, and parameters of no model there.
 
     Raises
     ------
@@ -43,6 +45,10 @@ def check_grid(
     for what, names in {"models": models, "scorers": scorers, "seeds": seeds}.items():
         if not names or len(set(names)) < len(names):
             raise InputError(f"{what}={list(names)}: at least one is wanted, and each once")
+    if min(seeds) < 0 or epochs < 1:
+        raise InputError(
+            f"seeds={list(seeds)}, epochs={epochs}: seeds of at least 0 and one epoch are wanted"
+        )
     if len(set(corruptors)) < len(corruptors):
         raise InputError(f"corruptors={list(corruptors)}: each is wanted once")
     for kind, names in {"model": models, "scorer": scorers, "corruptor": corruptors}.items():
@@ -148,7 +154,7 @@ class Settings:
 
 def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters as a file of records gives them back, so that both are shown alike."""
-    plain: dict[str, Any] = json.loads(json.dumps(dict(params)))
+    plain: dict[str, Any] = json.loads(json.dumps(dict(params), default=os.fspath))
     return plain
 
 

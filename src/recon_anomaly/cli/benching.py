@@ -50,6 +50,8 @@ def run(
     taken for them, or the defaults.
     """
     recipe = None if preset is None else _preset(preset, data)
+    if recipe is not None and options.get("split_by_part"):
+        raise typer.BadParameter(f"--preset {recipe.name} says itself which data it splits by part")
     settings = {} if recipe is None else {name: getattr(recipe, name) for name in _PRESET_SETTINGS}
     settings |= {name: option for name, option in options.items() if option is not None}
     models = settings.get("models", DEFAULT_MODELS)
@@ -78,6 +80,7 @@ def run(
     notes: list[str] = []
     failures: list[str] = []
     records: list[dict[str, Any]] = []
+    drawn: set[tuple[str, int]] = set()
     with interrupted_well(f"with --out {out} --resume it goes on; done cells are not run again"):
         for number, place in enumerate(places):
             events = iter_bench(place, out=out, resume=resume or number > 0, **settings)
@@ -87,11 +90,14 @@ def run(
                         begun = event
                         notes += begun.notes
                     elif isinstance(event, Fitted) and plots is not None:
-                        _draw_pictures(event, begun.data.name, plots)
+                        drawn.add((event.model, event.seed))
+                        _draw_pictures(event, begun.data, plots)
                     elif isinstance(event, dict):
                         records.append(event)
-            except TrainingError as error:  # the tables of the others are worth having
-                failures.append(str(error))
+            except (TrainingError, InputError) as error:
+                if not records:
+                    raise
+                failures.append(str(error))  # the tables of the others are worth having
 
     found = tables(records, rules=shown)
     ways = [HOW_TO_READ]
@@ -100,13 +106,19 @@ def run(
         ways.append(HOW_TO_COMPARE)
     if csv is not None:
         with whole_file(csv) as temporary:
-            temporary.write_text(csv_text(records), encoding="utf-8")
+            temporary.write_text(csv_text(records), "utf-8", "surrogateescape")
     if markdown is not None:
         with whole_file(markdown) as temporary:
-            temporary.write_text(page(notes, found, ways), encoding="utf-8")
+            temporary.write_text(page(notes, found, ways), "utf-8", "surrogateescape")
     if plots is not None:
         for path in draw_records(records, plots):
             print(f"plot: {path}", file=sys.stderr)
+        if undrawn := {(r["model"], r["seed"]) for r in records if r["scores"]} - drawn:
+            names = ", ".join(sorted({model for model, _ in undrawn}))
+            print(
+                f"no pictures of {names}: they are drawn when a model is trained, not from records",
+                file=sys.stderr,
+            )
     if as_json:
         print(json.dumps(records, indent=2))
     else:
@@ -154,10 +166,12 @@ def _read(preset: Preset, folder: Path, image_size: int | tuple[int, int]) -> li
                 file=sys.stderr,
             )
     read = []
+    sets: dict[Path, BenchData] = {}
     for protocol, place in found.items():
-        data = from_folder(place, image_size)
+        if place not in sets:
+            sets[place] = from_folder(place, image_size)
         try:
-            read.append(data.by_part() if protocol.split_by_part else data)
+            read.append(sets[place].by_part() if protocol.split_by_part else sets[place])
         except InputError as error:  # of the parts; the other protocols can be run
             print(f"left out: {protocol.about} ({error})", file=sys.stderr)
     return read
@@ -187,10 +201,11 @@ def _one_training(events: Iterator[Any]) -> Iterator[Any]:
             return
 
 
-def _draw_pictures(fitted: Fitted, data: str, folder: Path) -> None:
+def _draw_pictures(fitted: Fitted, data: BenchData, folder: Path) -> None:
     """Draw what the detector made of the set's own pictures, the last of its test sets."""
     from recon_anomaly.plots import draw_panels
 
-    name = f"{data}-{fitted.model}-seed{fitted.seed}"
+    height, width = data.image_size
+    name = f"{data.name}-{fitted.model}-seed{fitted.seed}-{height}x{width}"
     path = draw_panels(fitted.detector, fitted.tests[-1], folder, name)
     print(f"plot: {path}", file=sys.stderr)
