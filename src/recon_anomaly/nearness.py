@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -39,6 +40,7 @@ _NO_CONTRAST = 1e-5  # of the pixel range; less than one pixel of 128 x 128 off 
 _COARSE = 16
 _CANDIDATES = 4
 _OF_ONE_PART = 15
+_COPIES_KEPT = 1024  # 64 KiB each
 
 _T = TypeVar("_T")
 _Ranking = tuple[NDArray[np.intp], NDArray[np.int8]]
@@ -67,6 +69,8 @@ class NearSearch:
     def __init__(self, train: Pictures, test: Pictures, size: int) -> None:
         units = measure_range(train)
         self.known = GrayCopies(train, units)
+        # The same training pictures are candidates again and again.
+        self._known_copy = lru_cache(maxsize=_COPIES_KEPT)(self.known.copy)
         self.tested = GrayCopies(test, range_for(test, units))
         high, wide = train.shape[:2]
         zoom = min(1.0, size / max(high, wide))
@@ -164,7 +168,7 @@ class NearSearch:
         start: NDArray[np.float64] | None,
     ) -> Match:
         k, turn = int(ranking[0][rank]), int(ranking[1][rank])
-        return Match(k, turn, aligner.fit(turned(self.known.copy(k, self.shape), turn), start))
+        return Match(k, turn, aligner.fit(turned(self._known_copy(k, self.shape), turn), start))
 
 
 def _ranks_of_others(count: int) -> list[int]:

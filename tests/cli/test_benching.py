@@ -258,10 +258,16 @@ def test_plots_are_drawn_for_every_training(tmp_path, run):
     found = sorted(path.name for path in (tmp_path / "plots").iterdir())
     pictures = [name for name in found if name.endswith("-pictures.png")]
     assert pictures == [
-        f"embedded-{model}-seed{seed}-pictures.png" for model in ("mean", "pca") for seed in (1, 2)
+        f"embedded-{model}-seed{seed}-16x16-pictures.png"
+        for model in ("mean", "pca")
+        for seed in (1, 2)
     ]
+    assert "no pictures of" not in errors
     assert sum("precision-recall" in name for name in found) == 2
     assert all(f"plots/{name}" in errors for name in found)
+    _, _, errors = run(*command, "--resume", "--plots", tmp_path / "again")
+    assert "no pictures of mean, pca: they are drawn when a model is trained" in errors
+    assert len([*(tmp_path / "again").iterdir()]) == 4
 
 
 def test_plots_without_matplotlib_end_before_any_training(tmp_path, run, monkeypatch):
