@@ -62,6 +62,7 @@ def iter_bench(
     split_by_part: bool = False,
     drop_leaked: bool = False,
     threshold: float | None = None,
+    skip_unreadable: bool = False,
     device: str = "auto",
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -94,6 +95,8 @@ def iter_bench(
         Leave out the test pictures that `find_leakage` finds in the training pictures.
     threshold : float, optional
         Adds the decisions of this fixed threshold, in the unit of the one scorer.
+    skip_unreadable : bool
+        Leave out files that cannot be read, and list them in the notes of `Begun`.
     device : str
         "auto" or a torch device's name.
     out : path, optional
@@ -130,7 +133,7 @@ def iter_bench(
                 "one, or leave the threshold out"
             )
     records = start_records(out, resume)
-    data = _data(data, image_size)
+    data = _data(data, image_size, skip_unreadable)
     if split_by_part and data.parts is None:
         data = data.by_part()
     weights = build_once(models, params, data.train.shape)
@@ -219,19 +222,24 @@ def iter_bench(
 
 
 def _data(
-    data: str | os.PathLike[str] | BenchData | None, image_size: int | tuple[int, int] | None
+    data: str | os.PathLike[str] | BenchData | None,
+    image_size: int | tuple[int, int] | None,
+    skip_unreadable: bool,
 ) -> BenchData:
     if isinstance(data, BenchData):
         return data
     if data is None:
         return embedded(64 if image_size is None else image_size)
-    return from_folder(data, 256 if image_size is None else image_size)
+    size = 256 if image_size is None else image_size
+    return from_folder(data, size, skip_unreadable=skip_unreadable)
 
 
 def _begun(data: BenchData, corruptors: Sequence[str], drop_leaked: bool) -> Begun:
     """Look for leakage, drop it where that is wanted, and say so."""
     leakage = find_leakage(data.train, data.test.pictures)
-    notes = [f"{data.name}: {leakage.sentence(data.test.labels)}"]
+    skipped = {**dict(data.train.skipped), **dict(data.test.pictures.skipped)}
+    notes = [f"left out: {path}: {reason}" for path, reason in skipped.items()]
+    notes += [f"{data.name}: {leakage.sentence(data.test.labels)}"]
     if drop_leaked and leakage.twins:
         data = data.without(leakage.leaked)
         bad = int(data.test.labels.sum())

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -144,16 +145,24 @@ def from_folder(
     image_size: int | tuple[int, int] = 256,
     *,
     seed: int = 42,
-    memory_budget: int | None = None,
+    skip_unreadable: bool = False,
 ) -> BenchData:
-    """Read a labelled folder; see `find_labelled` for the layouts."""
+    """Read a labelled folder; see `find_labelled` for the layouts.
+
+    Files that cannot be read are an error that names the first; with ``skip_unreadable`` they are
+    left out, and stand in ``skipped`` of the stores.
+    """
     found = find_labelled(folder, seed=seed)
-    train = read_pictures(found.train, image_size=image_size, memory_budget=memory_budget)
+    on_error: Literal["raise", "skip"] = "skip" if skip_unreadable else "raise"
+    train = read_pictures(found.train, image_size=image_size, on_error=on_error)
     test = read_pictures(
-        found.test, image_size=image_size, channels=train.shape[2], memory_budget=memory_budget
+        found.test, image_size=image_size, channels=train.shape[2], on_error=on_error
     )
     height, width, _ = train.shape
-    tests = LabelledPictures(DEFECTS, test, found.labels, found.test_kinds)
+    kind_of = dict(zip(found.test, found.test_kinds, strict=True))
+    kinds = tuple(kind_of[path] for path in test.paths or ())
+    labels = np.array([kind != "good" for kind in kinds], dtype=np.int64)
+    tests = LabelledPictures(DEFECTS, test, labels, kinds)
     name = Path(folder).resolve().name
     return BenchData(name, train, tests, (height, width), found.layout)
 

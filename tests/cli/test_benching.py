@@ -88,6 +88,7 @@ def test_without_options_the_defaults_are_as_they_were(tmp_path, run, monkeypatc
         "model_params": {},
         "schedule": "constant",
         "split_by_part": False,
+        "skip_unreadable": False,
         "drop_leaked": False,
         "device": "auto",
     }
@@ -332,3 +333,30 @@ def test_errors_come_first_and_have_their_code(tmp_path, run, arguments, code, w
     assert words in " ".join(errors.replace("│", " ").split())
     assert "Traceback" not in errors
     assert not out.exists()
+
+
+def test_unreadable_pictures_can_be_left_out(castings, run):
+    """A damaged picture ends the bench, or is left out with its label and listed, as is said."""
+    folder = castings / "casting_data"
+    damaged = sorted((folder / "test" / "ok_front").iterdir())[0]
+    damaged.write_bytes(b"no picture")
+    command = ["bench", "--data", folder, *SMALL, "--out", castings / "a.jsonl", "--json"]
+    code, _, errors = run(*command)
+    assert code == 1
+    assert damaged.name in errors
+    assert "--skip-unreadable" in errors
+    code, page, errors = run(*command, "--skip-unreadable")
+    assert code == 0, errors
+    assert f"left out: {damaged}" in errors
+    record = json.loads(page)[-1]
+    assert (record["n_test_good"], record["labels"].count(0)) == (7, 7)
+
+
+def test_a_schedules_parameters_reach_the_records(run, tmp_path):
+    """--schedule-param makes a beta-VAE of the CVAE, and a record of its own."""
+    command = ["bench", *SMALL, "--models", "cvae", "--epochs", "1", "--corruptors", "", "--json"]
+    code, page, errors = run(
+        *command, "--out", tmp_path / "a.jsonl", "--schedule-param", 'weights={"kl": 4}'
+    )
+    assert code == 0, errors
+    assert json.loads(page)[-1]["schedule_params"] == {"weights": {"kl": 4}}

@@ -185,6 +185,7 @@ def bench(
         ),
     ] = None,
     schedule: str = "constant",
+    schedule_param: Params = [],
     seeds: Annotated[
         str | None, typer.Option(help="Whole numbers, with commas between; by default 42.")
     ] = None,
@@ -217,6 +218,9 @@ def bench(
         float | None,
         typer.Option(help="Adds the rule value: this threshold, in the unit of the one scorer."),
     ] = None,
+    skip_unreadable: Annotated[
+        bool, typer.Option(help="Leave out files that cannot be read, and list them.")
+    ] = False,
     device: Device = "auto",
     out: Annotated[
         Path | None,
@@ -256,12 +260,14 @@ def bench(
         scorers=None if scorers is None else _names(scorers),
         corruptors=None if corruptors is None else _names(corruptors),
         schedule=schedule,
+        schedule_params=_params(schedule_param),
         seeds=None if seeds is None else [_whole(seed) for seed in _names(seeds)],
         image_size=None if image_size is None else _size(image_size),
         epochs=epochs,
         split_by_part=split_by_part,
         drop_leaked=drop_leaked,
         threshold=threshold,
+        skip_unreadable=skip_unreadable,
         device=device,
     )
 

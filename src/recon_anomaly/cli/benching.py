@@ -75,7 +75,9 @@ def run(
     places: Sequence[Path | BenchData | None] = [data]
     if recipe is not None and data is not None:
         start_records(out, resume)  # reading both data sets takes a while
-        places = _read(recipe, data, settings.pop("image_size"))
+        places = _read(
+            recipe, data, settings.pop("image_size"), settings.pop("skip_unreadable", False)
+        )
 
     notes: list[str] = []
     failures: list[str] = []
@@ -153,7 +155,9 @@ def _rules(rules: Sequence[str] | None, threshold: float | None) -> list[str]:
     return shown
 
 
-def _read(preset: Preset, folder: Path, image_size: int | tuple[int, int]) -> list[BenchData]:
+def _read(
+    preset: Preset, folder: Path, image_size: int | tuple[int, int], skip_unreadable: bool
+) -> list[BenchData]:
     """Read the data sets of a preset, so that a damaged picture of the last one shows first."""
     found = preset.find_data(folder)
     for protocol in preset.protocols:
@@ -169,7 +173,7 @@ def _read(preset: Preset, folder: Path, image_size: int | tuple[int, int]) -> li
     sets: dict[Path, BenchData] = {}
     for protocol, place in found.items():
         if place not in sets:
-            sets[place] = from_folder(place, image_size)
+            sets[place] = from_folder(place, image_size, skip_unreadable=skip_unreadable)
         try:
             read.append(sets[place].by_part() if protocol.split_by_part else sets[place])
         except InputError as error:  # of the parts; the other protocols can be run
