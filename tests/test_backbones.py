@@ -15,15 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision import models
 
-from recon_anomaly.backbones import (
-    FOLDER,
-    Backbone,
-    checksum,
-    is_missing_file,
-    weights_checksums,
-)
+from recon_anomaly.backbones import Backbone, weights_checksums
 from recon_anomaly.errors import InputError, WeightsError, WeightsWarning
 from recon_anomaly.randomness import seeded
+from recon_anomaly.weights import FOLDER, checksum, is_missing_file
 
 NAMES = {"vgg16": 128, "resnet18": 64, "mobilenet_v3_small": 16, "efficientnet_b0": 24}
 USUAL = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

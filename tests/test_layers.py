@@ -22,7 +22,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "parts",
         "audit",
     },
-    {"backbones", "blocks", "losses", "variational", "devices", "randomness", "batches"},
+    {"backbones", "weights", "blocks", "losses", "variational", "devices", "randomness", "batches"},
     {"models", "scorers", "corruptors", "schedules"},
     {"scoring", "training", "keeping", "checkpoints", "fitting"},
     {"inputs", "fitted", "detector", "estimators", "saving", "testing"},
@@ -36,6 +36,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SKLEARN = {"thresholds", "metrics", "models", "inputs", "fitted", "detector", "curves"}
 TORCH = {
     "backbones",
+    "weights",
     "variational",
     "blocks",
     "losses",

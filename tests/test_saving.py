@@ -36,10 +36,11 @@ from recon_anomaly import (
     load,
     saving,
 )
-from recon_anomaly.backbones import Backbone, checksum
+from recon_anomaly.backbones import Backbone
 from recon_anomaly.randomness import seeded
 from recon_anomaly.registry import offers, plugin_manager
 from recon_anomaly.scorers.reconstruction_probability import ReconstructionProbability
+from recon_anomaly.weights import checksum
 
 MODELS = [offer.name for offer in offers("model")]
 SCORERS = [offer.name for offer in offers("scorer")]

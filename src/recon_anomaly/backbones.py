@@ -1,32 +1,22 @@
-"""Frozen first parts of pretrained torchvision networks: found, checked, and cut at a named layer.
+"""Frozen first parts of pretrained torchvision networks, cut at a named layer.
 
 The only module that imports torchvision, and only when a backbone is built.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-import sys
 import warnings
-from collections.abc import Mapping
-from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .errors import InputError, WeightsError, WeightsWarning
+from .errors import InputError, WeightsWarning
+from .weights import checksum, fill, find_weights
 
-__all__ = ["FOLDER", "Backbone", "checksum", "is_missing_file", "weights_checksums"]
-
-FOLDER = "RECON_ANOMALY_WEIGHTS"
-"""Environment variable that names a folder of weights files."""
+__all__ = ["Backbone", "weights_checksums"]
 
 _LAYERS = {
     "vgg16": "features.9",  # block2_pool
@@ -37,7 +27,6 @@ _LAYERS = {
 _ENTRIES = {"vgg16": "IMAGENET1K_FEATURES"}  # the original one of Oxford, as Keras ships it
 # The mean colour that Oxford subtracts; torchvision rounds it to 123, 117 and 104.
 _MEANS = {"IMAGENET1K_FEATURES": (123.68 / 255, 116.779 / 255, 103.939 / 255)}
-_ENDINGS = (".safetensors", ".pth", ".pt")
 _PROBE = 256
 
 
@@ -115,8 +104,9 @@ class Backbone(nn.Module):
             self.source, entry = None, _default_entry(name, entries)
             cut = _with_random_weights(cut, name, layer)
         else:
-            state, self.source, entry = _find(name, weights, entries)
-            _fill(cut, state, f"{name} up to {layer or _LAYERS.get(name)}", self.source)
+            default, known = _default_entry(name, entries), _networks()
+            state, self.source, entry = find_weights(name, weights, entries, default, known)
+            fill(cut, state, f"{name} up to {layer or _LAYERS.get(name)}", self.source)
         self.cut = cut.eval().requires_grad_(False)
         preparation = entry.transforms()
         mean = _MEANS.get(entry.name, preparation.mean)
@@ -164,39 +154,12 @@ def weights_checksums(network: nn.Module) -> dict[str, str]:
     }
 
 
-def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """Return a digest of names, types, shapes and values, 32 hex digits.
-
-    Examples
-    --------
-    >>> checksum({"a": torch.zeros(2)}) == checksum({"a": torch.zeros(1, 2)})
-    False
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def is_missing_file(weights: Any) -> bool:
-    """Return whether ``weights`` is the path of a file that is not there, and not a name."""
-    return (
-        isinstance(weights, str | os.PathLike)
-        and Path(weights).suffix in _ENDINGS
-        and not Path(weights).is_file()
-    )
-
-
-# The network ---------------------------------------------------------------------------------
-
-
 def _cut(name: str, layer: str | None, device: str = "meta") -> nn.Module:
     """Return the layers up to ``layer``, by default without weights: VGG16 would take half a gigabyte."""
     from torchvision import models
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    if name not in models.list_models(module=models):
+    if name not in _networks():
         raise InputError(
             f"backbone={name!r} is no torchvision network; known are, among others: {', '.join(_LAYERS)}"
         )
@@ -247,7 +210,12 @@ def _with_random_weights(cut: nn.Module, name: str, layer: str | None) -> nn.Mod
     return cut
 
 
-# The weights ---------------------------------------------------------------------------------
+def _networks() -> list[str]:
+    """Return the names of torchvision's classification networks."""
+    from torchvision import models
+
+    names: list[str] = models.list_models(module=models)
+    return names
 
 
 def _entries(name: str) -> Any:
@@ -259,146 +227,3 @@ def _entries(name: str) -> Any:
 
 def _default_entry(name: str, entries: Any) -> Any:
     return entries[_ENTRIES.get(name, "DEFAULT")]
-
-
-def _find(
-    name: str, weights: str | os.PathLike[str], entries: Any
-) -> tuple[dict[str, Tensor], str, Any]:
-    """Return the tensors, where they came from, and torchvision's entry that they count as."""
-    default = _default_entry(name, entries)
-    wanted = default if weights == "auto" else entries.__members__.get(str(weights))
-    if wanted is None:
-        path = Path(weights)
-        if path.suffix not in _ENDINGS:
-            raise WeightsError(
-                f"weights={os.fspath(weights)!r} is neither a file that ends in {', '.join(_ENDINGS)} "
-                f"nor one of torchvision's entries of {name}: {', '.join(entries.__members__)}"
-            )
-        return _read(path), str(path), _entry_of(path, entries, default)
-    found = _in_folder(name, None if weights == "auto" else wanted)
-    if found is not None:
-        return _read(found), str(found), _entry_of(found, entries, default)
-    return _from_torchvision(name, wanted), f"torchvision's {wanted}", wanted
-
-
-def _in_folder(name: str, entry: Any) -> Path | None:
-    """Return the one file of the folder that is called after the network, or after a wanted entry."""
-    folder = os.environ.get(FOLDER)
-    if not folder:
-        return None
-    if not Path(folder).is_dir():
-        raise WeightsError(f"{FOLDER} is {folder!r}, which is not a folder")
-    found = [
-        path
-        for path in sorted(Path(folder).iterdir())
-        if path.suffix in _ENDINGS and _network_of(path) == name
-    ]
-    if entry is not None:
-        found = [path for path in found if path.name == _file_name(entry)]
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise WeightsError(f"{folder} holds several weights of {name}: {names}; say weights=PATH")
-    return found[0] if found else None
-
-
-def _from_torchvision(name: str, entry: Any) -> dict[str, Tensor]:
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / _file_name(entry)
-    if cached.is_file():  # torchvision would unpickle whatever it holds
-        return _read(cached)
-    size = entry.meta.get("_file_size")
-    warnings.warn(
-        f"torchvision downloads {entry}{f', {size:.0f} MB,' if size else ''} to {cached.parent}",
-        WeightsWarning,
-        stacklevel=2,
-    )
-    try:
-        with redirect_stdout(sys.stderr):  # torch says there, where data goes, that it downloads
-            state: dict[str, Tensor] = entry.get_state_dict(check_hash=True, weights_only=True)
-    except Exception as error:  # no network, a full disk, a wrong hash: each its own kind
-        raise WeightsError(
-            f"the weights of {name} ({entry}) are not on this machine, and torchvision could not download "
-            f"them ({error}). Fetch {entry.url} where there is a network, put the file into a folder, and "
-            f"name it: weights=PATH, or {FOLDER}=FOLDER in the environment"
-        ) from error
-    return state
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"the weights file {path} does not exist") from error
-    except (EOFError, KeyError) as error:  # their own texts say nothing
-        raise WeightsError(
-            f"cannot read the weights file {path}: it is empty or damaged"
-        ) from error
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        cause = " ".join(str(error).split())[:200]
-        raise WeightsError(f"cannot read the weights file {path}: {cause}") from error
-    except Exception as error:  # unpickling what is not plain tensors
-        raise WeightsError(
-            f"{path} holds more than tensors, and nothing else is read from it; save its state_dict alone"
-        ) from error
-    if isinstance(state, dict) and any(
-        part.layout != torch.strided
-        or part.is_complex()
-        or part.is_quantized
-        or part.is_nested
-        or part.device.type != "cpu"
-        for part in state.values()
-        if isinstance(part, Tensor)
-    ):
-        raise WeightsError(f"{path} holds tensors that are not plain: dense, real ones are wanted")
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(part, Tensor) for name, part in state.items()
-    ):
-        raise WeightsError(f"{path} holds no state dict: names and tensors are wanted")
-    return state
-
-
-def _fill(cut: nn.Module, state: Mapping[str, Tensor], what: str, source: str) -> None:
-    """Put the tensors that belong to the cut into it; those of later layers are not looked at."""
-    wanted = cut.state_dict()
-    chosen = {name: state[name] for name in wanted if name in state}
-    for name, tensor in chosen.items():
-        if tensor.shape != wanted[name].shape:
-            raise WeightsError(
-                f"{source} does not fit {what}: {name} has the shape {tuple(tensor.shape)}, wanted is "
-                f"{tuple(wanted[name].shape)}"
-            )
-        if not bool(tensor.to(wanted[name].dtype).isfinite().all()):
-            raise WeightsError(f"{source}: {name} holds NaN or infinite numbers")
-    same = {
-        name: tensor.to(wanted[name].dtype, copy=True).contiguous()
-        for name, tensor in chosen.items()
-    }
-    try:
-        cut.load_state_dict(same, assign=True)
-    except RuntimeError as error:
-        missing = [name for name in wanted if name not in state]
-        raise WeightsError(
-            f"{source} does not fit {what}: it lacks {', '.join(missing[:5])}; its names begin with "
-            f"{', '.join(sorted(state)[:3])}"
-        ) from error
-
-
-def _entry_of(path: Path, entries: Any, default: Any) -> Any:
-    for entry in entries:
-        if path.stem == Path(_file_name(entry)).stem:
-            return entry
-    return default
-
-
-def _network_of(path: Path) -> str:
-    """Return the longest name of a network that the file's name begins with: vgg16_bn is not vgg16."""
-    from torchvision import models
-
-    known = (name for name in models.list_models(module=models) if path.name.startswith(name))
-    return max(known, key=len, default="")
-
-
-def _file_name(entry: Any) -> str:
-    return Path(urlparse(entry.url).path).name

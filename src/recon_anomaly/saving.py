@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .backbones import Backbone, checksum, is_missing_file
+from .backbones import Backbone
 from .detector import BaseDetector
 from .devices import choose_device
 from .errors import PluginError, SavedFileError, WeightsError, WeightsWarning
@@ -30,6 +30,7 @@ from .protocols import ImageShape
 from .randomness import seeded
 from .registry import build, build_network, find
 from .scoring import make_noise, uses_of
+from .weights import checksum, is_missing_file
 from .writing import whole_file
 
 __all__ = ["load", "save"]

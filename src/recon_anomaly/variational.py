@@ -45,7 +45,7 @@ class DenseVariational(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Return the feature map of ``images``, (n, *bottleneck)."""
-        raise NotImplementedError
+        raise NotImplementedError  # each model has features of its own
 
     def encode(self, images: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the latent's mean and log-variance, (n, latent_size) each."""
