@@ -14,10 +14,10 @@ from sklearn.base import clone
 
 from recon_anomaly import CAE, CVAE, TCVAE, EpochRecord, SavedFileError, WeightsWarning, writing
 from recon_anomaly.backbones import Backbone
-from recon_anomaly.checkpoints import _DIGEST_SIZE as DIGEST_SIZE
 from recon_anomaly.checkpoints import Checkpoint
-from recon_anomaly.checkpoints import _digest as digest
 from recon_anomaly.schedules.constant import ConstantWeights
+from recon_anomaly.snapshots import _DIGEST_SIZE as DIGEST_SIZE
+from recon_anomaly.snapshots import _digest as digest
 from recon_anomaly.training import Plan, RunState, Tick
 
 
@@ -159,9 +159,9 @@ def test_a_run_that_early_stopping_ended_stays_ended(good, folder):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"learning_rate": 0.01}, "learning_rate was '0.1' and is now '0.01'"),
-        ({"epochs": 7}, "epochs was '6' and is now '7'"),
-        ({"batch_size": 8}, "batch_size was '16' and is now '8'"),
+        ({"learning_rate": 0.01}, "learning_rate was 0.1 and is now 0.01"),
+        ({"epochs": 7}, "epochs was 6 and is now 7"),
+        ({"batch_size": 8}, "batch_size was 16 and is now 8"),
         ({"kernels": (2, 4)}, r"kernels was '\(2, 3\)' and is now '\(2, 4\)'"),
         ({"corruptor": "gaussian"}, "corruptor was 'None' and is now \"'gaussian'\""),
         ({"schedule_params": {"weights": {"reconstruction": 2}}}, "schedule_params was 'None'"),

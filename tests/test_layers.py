@@ -10,7 +10,8 @@ import recon_anomaly
 ROOT = Path(recon_anomaly.__file__).parent
 LAYERS = [  # from the bottom; modules of one layer may import each other unless they are plugins
     {"errors", "protocols", "history", "hookspecs"},
-    {"registry", "builtin", "images", "writing", "thresholds", "metrics"} | {"resampling"},
+    {"registry", "builtin", "images", "writing", "thresholds", "metrics"}
+    | {"resampling", "terms", "ramps"},
     {"decoding", "store", "pictures", "layouts", "datasets"}
     | {
         "castings",
@@ -24,16 +25,40 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
     },
     {"backbones", "weights", "blocks", "losses", "variational", "devices", "randomness", "batches"},
     {"models", "scorers", "corruptors", "schedules"},
-    {"scoring", "training", "keeping", "checkpoints", "fitting"},
+    {"scoring", "snapshots", "races", "training", "keeping", "checkpoints", "fitting"},
     {"inputs", "fitted", "detector", "estimators", "saving", "testing"},
     {"benchdata", "settings", "events", "bench", "records", "decisions"}
-    | {"comparison", "presets", "spreadsheet", "report", "plots"}
-    | {"figures", "curves", "histograms", "panels"},
+    | {"labelling", "grid", "variants", "observations", "ledger"}
+    | {
+        "cells",
+        "kinds",
+        "report",
+        "comparison",
+        "weighting",
+        "printed",
+        "trainings",
+        "dataprotocols",
+        "presets",
+        "spreadsheet",
+        "plots",
+    }
+    | {"figures", "curves", "histograms", "panels", "rows", "captions", "drawings"}
+    | {"epochs", "weightlines", "stages", "branches", "shown", "sidebyside"},
     {"cli", "__init__", "__main__"},
 ]
 PLUGINS = {"models", "scorers", "corruptors", "schedules"}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-SKLEARN = {"thresholds", "metrics", "models", "inputs", "fitted", "detector", "curves"}
+SKLEARN = {
+    "thresholds",
+    "metrics",
+    "models",
+    "inputs",
+    "fitted",
+    "detector",
+    "curves",
+    "variants",
+    "kinds",
+}
 TORCH = {
     "backbones",
     "weights",
@@ -47,6 +72,8 @@ TORCH = {
     "scorers",
     "scoring",
 } | {
+    "snapshots",
+    "races",
     "training",
     "checkpoints",
     "fitting",

@@ -272,7 +272,7 @@ def test_the_header_says_what_the_file_is(good, path):
     detector = named("cvae", scorer="reconstruction-probability").fit(good)
     detector.save(path)
     header, tensors = read(path)
-    assert header["format"] == 2
+    assert header["format"] == 3
     assert header["versions"]["recon-anomaly"] == recon_anomaly.__version__
     assert header["versions"]["torch"] == version("torch")
     assert header["plugins"]["model"]["distribution"] == "recon-anomaly"
@@ -813,11 +813,11 @@ def test_a_newer_format_says_who_wrote_it(saved):
     """The message has both formats and the version that wrote the file."""
 
     def change(header, tensors):
-        header["format"] = 3
+        header["format"] = 4
         header["versions"]["recon-anomaly"] = "9.9"
 
     rewrite(saved, change)
-    with pytest.raises(SavedFileError, match=r"has format 3, this version reads 2; .* 9\.9"):
+    with pytest.raises(SavedFileError, match=r"has format 4, this version reads 3; .* 9\.9"):
         load(saved)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from recon_anomaly import EpochRecord, InputError, Reconstruction, TrainingError
+from recon_anomaly import EpochRecord, InputError, Reconstruction, TrainingError, TrainingWarning
 from recon_anomaly.batches import Batches
 from recon_anomaly.images import PixelRange
 from recon_anomaly.store import from_array
@@ -206,6 +206,15 @@ def test_a_term_of_weight_zero_is_still_watched():
 # What a schedule may say ---------------------------------------------------------------------------
 
 
+def test_a_plan_can_keep_the_learning_rate_and_go_on():
+    """Without the plateau rule and early stopping all epochs are run at one rate, as Nakata et al. train."""
+    network = Scripted([1, *[2] * 11])
+    plan = Plan(Weights(), 12, 0.5, 1, reduce_learning_rate=False, early_stopping=False)
+    state = RunState(network, plan, TERMS, CPU)
+    list(train(state, pictures(2), pictures(1), plan))
+    assert [record.learning_rate for record in state.history.records] == [0.5] * 12
+
+
 def test_a_schedule_can_keep_the_learning_rate():
     """reduces_learning_rate=False leaves it as it is, however long nothing improves."""
     _, records, _ = run(Scripted([1, *[2] * 6]), Weights(reduces_learning_rate=False))
@@ -328,29 +337,45 @@ def test_evaluation_neither_draws_nor_learns():
     assert all(torch.equal(*pair) for pair in zip(before, network.parameters(), strict=True))
 
 
+class Breaking(Scripted):
+    """Gives a broken training term in the epoch after the ``asked``-th evaluation."""
+
+    def __init__(self, script, value, after):
+        super().__init__(script)
+        self.value, self.after = value, after
+
+    def losses(self, target, reconstruction):
+        terms = super().losses(target, reconstruction)
+        if self.training and self.asked == self.after:
+            terms["kl"] = terms["kl"] + self.value
+        return terms
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_broken_training_loss_names_epoch_and_term(value):
-    """A training term that becomes NaN or infinite stops with its name, epoch and a remedy."""
+def test_a_broken_training_loss_ends_the_training_and_names_epoch_and_term(value):
+    """The last good weights are kept, with a warning and a note in the history."""
+    network = Breaking([3, 2, 1], value, after=2)
+    pattern = rf"training loss term 'kl' became {value} in epoch 3; the weights of epoch 2 are kept"
+    with pytest.warns(TrainingWarning, match=pattern):
+        state, records, weights = run(network)
+    assert state.finished
+    assert [record.epoch for record in state.history.records] == [1, 2]
+    assert state.history.diverged == f"the training loss term 'kl' became {value} in epoch 3"
+    assert network.weight.item() == weights[1]
+    assert len(records) == 2
 
-    class Breaking(Scripted):
-        def losses(self, target, reconstruction):
-            terms = super().losses(target, reconstruction)
-            if self.training and self.asked == 2:
-                terms["kl"] = terms["kl"] + value
-            return terms
 
-    pattern = rf"training loss term 'kl' became {value} in epoch 3; try a lower learning_rate"
+def test_a_loss_that_is_broken_from_the_start_is_an_error():
+    """There are no good weights to keep, so the message names epoch, term and a remedy."""
+    pattern = r"training loss term 'kl' became nan in epoch 1; try a lower learning_rate"
     with pytest.raises(TrainingError, match=pattern):
-        run(Breaking([3, 2, 1]))
+        run(Breaking([3, 2, 1], math.nan, after=0))
 
 
 def test_a_broken_validation_loss_names_epoch_and_term():
-    """A validation term that becomes NaN stops with its name and epoch, and leaves no record."""
-    network = Scripted([3.0, math.nan, 1.0])
-    plan = Plan(Weights(), 3, 0.5, seed=1)
-    state = RunState(network, plan, TERMS, CPU)
-    with pytest.raises(TrainingError, match=r"validation loss term 'reconstruction' .* epoch 2"):
-        list(train(state, pictures(2), pictures(1), plan))
+    """A validation term that becomes NaN ends the training with its name and epoch, and leaves no record."""
+    with pytest.warns(TrainingWarning, match=r"validation loss term 'reconstruction' .* epoch 2"):
+        state, _, _ = run(Scripted([3.0, math.nan, 1.0]))
     assert [record.epoch for record in state.history.records] == [1]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, NamedTuple, Self
@@ -22,7 +22,7 @@ from .devices import choose_device
 from .errors import InputError
 from .fitted import FittedDetector
 from .fitting import fit_network
-from .history import EpochRecord
+from .history import EpochRecord, History
 from .images import measure_range, range_for
 from .inputs import read_anomalous, read_input, split_validation
 from .randomness import seeded
@@ -31,7 +31,35 @@ from .scoring import fit_scorer, make_noise, rehearse, score_batches
 from .store import Pictures
 from .training import Plan, Tick
 
-__all__ = ["BaseDetector"]
+__all__ = ["BaseDetector", "Observed"]
+
+DEFAULT_RECIPE = {
+    "epochs": 50,
+    "batch_size": 16,
+    "learning_rate": 0.003,
+    "reduce_learning_rate": True,
+    "early_stopping": True,
+}
+"""Of Klimkevičius, §4.1, where neither the user nor the model says otherwise."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a network made of the observed pictures at the end of an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Counted from 1.
+    path : tuple of str
+        The branch that was being trained, as in `EpochRecord`.
+    scores : dict of str to ndarray of shape (n,)
+        Anomaly scores, float64, by scorer.
+    """
+
+    epoch: int
+    path: tuple[str, ...]
+    scores: dict[str, np.ndarray]
 
 
 class _Parts(NamedTuple):
@@ -54,9 +82,11 @@ class BaseDetector(FittedDetector):
     image_size: int | tuple[int, int] = 256
     image_shape: tuple[int, int, int] | None = None
     channels: str | int = "auto"
-    epochs: int = 50
-    batch_size: int = 16
-    learning_rate: float = 0.003
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    reduce_learning_rate: bool | None = None
+    early_stopping: bool | None = None
     validation_fraction: float = 0.2
     contamination: str | float = "auto"
     checkpoint: str | os.PathLike[str] | None = None
@@ -91,31 +121,49 @@ class BaseDetector(FittedDetector):
         InputError
             When pictures or parameters cannot be used.
         TrainingError
-            When a loss becomes NaN or infinite.
+            When a loss becomes NaN or infinite in the first epoch. Later that ends the training with a
+            `TrainingWarning`, and the last good weights are kept.
         """
         for event in self.iter_fit(X, y, validation_data=validation_data):
             if self.verbose and isinstance(event, EpochRecord):
-                print(event.line(self.epochs))
+                print(event.line(self._recipe()["epochs"]))
         return self
 
     def iter_fit(
-        self, X: Any, y: Any = None, *, validation_data: Any = None
-    ) -> Iterator[Tick | EpochRecord]:
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation_data: Any = None,
+        observed: Any = None,
+        observed_scorers: Sequence[str] = (),
+    ) -> Iterator[Tick | EpochRecord | Observed]:
         """Fit, giving a `Tick` after each batch and an `EpochRecord` after each epoch.
 
-        For whoever draws or logs progress; the detector is fitted when the iterator ends. The
-        parameters are those of ``fit``.
+        For whoever draws or logs progress; the detector is fitted when the iterator ends.
+
+        Parameters
+        ----------
+        X, y, validation_data
+            As for ``fit``.
+        observed : array, folder or list of paths, optional
+            Pictures to score after each epoch: an `Observed` follows the epoch's record. They have no
+            part in the training, and the schedule does not see them.
+        observed_scorers : sequence of str
+            By which scorers; by default the detector's own, which must then be a name.
         """
         attributes = self.__dict__
         before = dict(attributes)
         try:
-            yield from self._iter_fit(X, validation_data)
+            yield from self._iter_fit(X, validation_data, observed, observed_scorers)
         except BaseException:  # a fit that fails, or is left, leaves an earlier one in use
             attributes.clear()
             attributes.update(before)
             raise
 
-    def _iter_fit(self, X: Any, validation_data: Any) -> Iterator[Tick | EpochRecord]:
+    def _iter_fit(
+        self, X: Any, validation_data: Any, observed: Any, observed_scorers: Sequence[str]
+    ) -> Iterator[Tick | EpochRecord | Observed]:
         self._check_parameters()
         device = choose_device(self.device)
         seed = self._draw_seed()
@@ -134,19 +182,34 @@ class BaseDetector(FittedDetector):
         if missing := set(getattr(schedule, "needs", ())) - set(measured):
             raise InputError(
                 f"schedule {schedule_name or schedule!r} needs {', '.join(sorted(missing))} of "
-                "labelled validation pictures; give validation_data=(Xv, yv) with yv +1 and -1"
+                "labelled validation pictures, good and anomalous; give validation_data=(Xv, yv) with yv "
+                "+1 and -1 (on the command line --defects DIR), or take the schedule 'awl-loss', which "
+                "needs no labels"
             )
+        recipe = self._recipe(builder, schedule)
+        looks: dict[str, Any] = {}
+        if observed is not None:
+            self.image_shape_ = pictures.shape  # what observed pictures are read to
+            observed = read_input(self, observed, fitting=False)
+            looks = {name: build("scorer", name)[0] for name in observed_scorers} or {
+                str(scorer_name): scorer
+            }
+        seen: list[dict[str, np.ndarray]] = []
 
         def batches(of: Pictures) -> Batches:
-            return Batches(of, range_for(of, pixel_range), self.batch_size, device)
+            return Batches(of, range_for(of, pixel_range), recipe["batch_size"], device)
+
+        def scores_of(judge: Any, of: Pictures) -> np.ndarray:
+            noise = make_noise(network, judge, seed, device)
+            fit_scorer(judge, network, batches(parts.validation), noise)
+            found = score_batches(network, judge, batches(of), noise)
+            return np.concatenate([scores for scores, _ in found])
 
         def measure() -> dict[str, float]:
+            seen.append({name: scores_of(judge, observed) for name, judge in looks.items()})
             if parts.labelled is None:
                 return {}
-            noise = make_noise(network, scorer, seed, device)
-            fit_scorer(scorer, network, batches(parts.validation), noise)
-            found = score_batches(network, scorer, batches(parts.labelled), noise)
-            scores = np.concatenate([scores for scores, _ in found])
+            scores = scores_of(scorer, parts.labelled)
             return {"auroc": float(roc_auc_score(parts.anomalous, scores))}
 
         with seeded(device, seed):
@@ -156,12 +219,21 @@ class BaseDetector(FittedDetector):
         if not hasattr(network, "fit_batches"):
             first = next(iter(batches(parts.validation.take([0]))))
             rehearse(network, scorer, first, make_noise(network, scorer, seed, device))
-        plan = Plan(schedule, self.epochs, self.learning_rate, seed, corruptor)
+        plan = Plan(
+            schedule=schedule,
+            epochs=recipe["epochs"],
+            learning_rate=recipe["learning_rate"],
+            seed=seed,
+            corruptor=corruptor,
+            reduce_learning_rate=recipe["reduce_learning_rate"],
+            early_stopping=recipe["early_stopping"],
+        )
         checkpoint = None
         if self.checkpoint is not None:
             frozen = {f"weights of {k}": v for k, v in weights_checksums(network).items()}
-            checkpoint = Checkpoint(self.checkpoint, self._run_settings(seed, parts) | frozen)
-        history = yield from fit_network(
+            settings = self._run_settings(seed, parts) | recipe | frozen
+            checkpoint = Checkpoint(self.checkpoint, settings)
+        fitting = fit_network(
             network,
             training,
             validation,
@@ -170,6 +242,7 @@ class BaseDetector(FittedDetector):
             checkpoint=checkpoint,
             memory_budget=self.memory_budget,
         )
+        history = yield from _with_observed(fitting, seen) if looks else fitting
 
         self.image_shape_ = pictures.shape
         self.pixel_range_ = pixel_range
@@ -181,6 +254,7 @@ class BaseDetector(FittedDetector):
             "corruptor": corruptor_name,
         }
         self.seed_ = seed
+        self.recipe_ = recipe
         self.history_ = history
         self._set_scorer(scorer, validation)
         if self.contamination == "auto":
@@ -200,13 +274,39 @@ class BaseDetector(FittedDetector):
         except ValueError as error:
             raise InputError(f"random_state={self.random_state!r}: {error}") from error
 
-    def _check_parameters(self) -> None:
-        at_least_one = {"epochs": self.epochs, "batch_size": self.batch_size}
-        for name, count in at_least_one.items():
+    def _recipe(self, builder: Any = None, schedule: Any = None) -> dict[str, Any]:
+        """Return how the network is trained: what the user says, else schedule, model or default."""
+        if builder is None:
+            builder = resolve("model", self._model()[0])[0]
+            schedule = build("schedule", self.schedule, self.schedule_params)[0]
+        model_recipe = dict(getattr(builder, "recipe", {}))
+        if unknown := sorted(set(model_recipe) - set(DEFAULT_RECIPE)):
+            raise InputError(
+                f"the recipe of {builder!r} has {', '.join(unknown)}; known are "
+                f"{', '.join(DEFAULT_RECIPE)}"
+            )
+        laid_out = getattr(schedule, "planned_epochs", None)
+        if laid_out is not None:
+            model_recipe["epochs"] = laid_out
+            if self.epochs not in (None, laid_out):
+                raise InputError(
+                    f"epochs={self.epochs!r}, but the schedule {self.schedule!r} lays out {laid_out}; leave "
+                    "epochs out, or change the schedule's parameters"
+                )
+        said = {name: getattr(self, name) for name in DEFAULT_RECIPE}
+        recipe = DEFAULT_RECIPE | model_recipe
+        recipe |= {name: value for name, value in said.items() if value is not None}
+        for name in ("epochs", "batch_size"):
+            count = recipe[name]
             if not isinstance(count, int | np.integer) or count < 1:
                 raise InputError(f"{name}={count!r}: a whole number of at least 1 is wanted")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate={self.learning_rate!r}: a number above 0 is wanted")
+        if not recipe["learning_rate"] > 0:
+            raise InputError(
+                f"learning_rate={recipe['learning_rate']!r}: a number above 0 is wanted"
+            )
+        return recipe
+
+    def _check_parameters(self) -> None:
         if not 0 < self.validation_fraction < 1:
             raise InputError(
                 f"validation_fraction={self.validation_fraction!r}: a share between 0 and 1 is wanted"
@@ -248,6 +348,7 @@ class BaseDetector(FittedDetector):
             "memory_budget",
             "contamination",
             "random_state",
+            *DEFAULT_RECIPE,
         }
         if parts.labelled is None:  # no figure is measured, so the scorer takes no part in training
             ignored |= {"scorer", "scorer_params"}
@@ -265,6 +366,21 @@ class BaseDetector(FittedDetector):
             "labelled pictures": None if labelled is None else labelled.checksum(),
             "labels": None if anomalous is None else anomalous.tobytes().hex(),
         }
+
+
+def _with_observed(
+    fitting: Generator[Tick | EpochRecord, None, History], seen: list[dict[str, np.ndarray]]
+) -> Generator[Tick | EpochRecord | Observed, None, History]:
+    """Let what was ``seen`` in an epoch follow its record; a resumed run did not see the earlier ones."""
+    try:
+        while True:
+            event = next(fitting)
+            yield event
+            if isinstance(event, EpochRecord) and seen:
+                yield Observed(event.epoch, event.path, seen.pop())
+    except StopIteration as end:
+        history: History = end.value
+        return history
 
 
 def _described(value: Any) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "ReconAnomalyError",
     "SavedFileError",
     "TrainingError",
+    "TrainingWarning",
     "WeightsError",
     "WeightsWarning",
 ]
@@ -79,6 +80,10 @@ class PluginWarning(UserWarning):
 
 class PictureWarning(UserWarning):
     """Pictures were read, but something in them was dropped or converted."""
+
+
+class TrainingWarning(UserWarning):
+    """A training ended before its plan; the detector has the last good weights."""
 
 
 class WeightsWarning(UserWarning):

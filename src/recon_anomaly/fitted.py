@@ -32,8 +32,8 @@ class NotFittedError(ReconAnomalyError, sklearn.exceptions.NotFittedError):  # t
 class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Everything that a detector does after ``fit``; `BaseDetector` adds the fitting."""
 
-    batch_size: int
     device: str
+    recipe_: dict[str, Any]
     pixel_range_: PixelRange
 
     # Scoring -----------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     def _batches(self, X: Any) -> Batches:
         pictures = read_input(self, X, fitting=False)
         pixel_range = range_for(pictures, self.pixel_range_)
-        return Batches(pictures, pixel_range, self.batch_size, self._device())
+        return Batches(pictures, pixel_range, self.recipe_["batch_size"], self._device())
 
     def _device(self) -> torch.device:
         """Return where the network is; one without tensors is wherever it is asked to be."""

@@ -77,7 +77,8 @@ def fit_network(
     yield from list(state.history.records)
     if plan.corruptor is None and not state.finished:
         yield from keep_frozen(network, (training, validation), plan.epochs, memory_budget)
-    for event in train(state, training, validation, plan, measure):
+    snapshots = None if checkpoint is None else checkpoint.snapshots
+    for event in train(state, training, validation, plan, measure, snapshots):
         if checkpoint is not None and isinstance(event, EpochRecord):
             checkpoint.save(state)
         yield event

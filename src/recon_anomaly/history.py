@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["EpochRecord", "History"]
+__all__ = ["EpochRecord", "History", "LostBranch"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class EpochRecord:
         Validation figures that the schedule needs, such as ``auroc``.
     seconds : float
         Wall time of the epoch.
+    path : tuple of str
+        The branches that led here, the last one its own; empty on the trunk.
     """
 
     epoch: int
@@ -36,11 +38,17 @@ class EpochRecord:
     learning_rate: float
     figures: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    path: tuple[str, ...] = ()
 
     @property
     def loss(self) -> float:
         """The unweighted sum of the validation terms: what plateau, stopping and best weights watch."""
         return sum(self.validation.values())
+
+    @property
+    def weighted_training_loss(self) -> float:
+        """The sum of the training terms, each times its weight: what the gradient steps lower."""
+        return sum(self.weights[name] * term for name, term in self.training.items())
 
     def line(self, epochs: int) -> str:
         """Return one line for people: losses in training / validation, learning rate, seconds."""
@@ -50,9 +58,40 @@ class EpochRecord:
         ]
         parts += [f"{name} {figure:.4f}" for name, figure in self.figures.items()]
         return (
-            f"epoch {self.epoch}/{epochs}  {'  '.join(parts)}  "
+            f"epoch {self.epoch}/{epochs}{''.join(f' {name}' for name in self.path[-1:])}  "
+            f"{'  '.join(parts)}  "
             f"learning rate {self.learning_rate:.3g}  {self.seconds:.1f} s"
         )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EpochRecord:
+        """Rebuild a record from plain values."""
+        return cls(**{**values, "path": tuple(values["path"])})
+
+
+@dataclass(frozen=True)
+class LostBranch:
+    """A branch that was tried and did not go on.
+
+    Attributes
+    ----------
+    path : tuple of str
+        Its name, after those of the branches that led to it.
+    records : tuple of EpochRecord
+        Its own epochs.
+    value : float or None
+        Its criterion where it was dropped; None when a term diverged.
+    """
+
+    path: tuple[str, ...]
+    records: tuple[EpochRecord, ...]
+    value: float | None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LostBranch:
+        """Rebuild a branch from plain values."""
+        records = tuple(map(EpochRecord.from_dict, values["records"]))
+        return cls(tuple(values["path"]), records, values["value"])
 
 
 @dataclass
@@ -66,9 +105,15 @@ class History:
     planned_epochs : int
         How many epochs were asked for.
     records : list of EpochRecord
-        One an epoch, in order.
+        One an epoch, in order: the trunk, and the branches that went on.
     kept_epoch : int or None
         The epoch whose weights the network ended with.
+    path : tuple of str
+        The branches that led here; a branch that is being trained is the last one.
+    lost : list of LostBranch
+        The branches that did not go on, in the order they were dropped.
+    diverged : str or None
+        Which term became NaN or infinite and when, where that ended the training.
 
     Examples
     --------
@@ -81,6 +126,14 @@ class History:
     planned_epochs: int
     records: list[EpochRecord] = field(default_factory=list)
     kept_epoch: int | None = None
+    path: tuple[str, ...] = ()
+    lost: list[LostBranch] = field(default_factory=list)
+    diverged: str | None = None
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs of gradient steps in all: those of lost branches, too."""
+        return len(self.records) + sum(len(branch.records) for branch in self.lost)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -95,6 +148,9 @@ class History:
         return cls(
             terms=tuple(values["terms"]),
             planned_epochs=values["planned_epochs"],
-            records=[EpochRecord(**record) for record in values["records"]],
+            records=list(map(EpochRecord.from_dict, values["records"])),
             kept_epoch=values["kept_epoch"],
+            path=tuple(values["path"]),
+            lost=list(map(LostBranch.from_dict, values["lost"])),
+            diverged=values["diverged"],
         )

@@ -8,7 +8,7 @@ is state. Optional abilities are looked for by name, and each contract lists its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .history import History
 
 __all__ = [
+    "Branches",
     "Corruptor",
     "ImageShape",
     "Model",
@@ -88,7 +89,15 @@ class Network(Protocol):
 
 
 class Model(Protocol):
-    """**Protocol:** builds a network for pictures of one shape."""
+    """**Protocol:** builds a network for pictures of one shape.
+
+    Optional ability, looked for by name:
+
+    ``recipe`` : mapping
+        What its training takes where the user says nothing: any of ``epochs``, ``batch_size``,
+        ``learning_rate``, ``reduce_learning_rate`` and ``early_stopping``, as the detector's
+        parameters of these names.
+    """
 
     def __call__(self, image_shape: ImageShape, /, *args: Any, **params: Any) -> Network:
         """Return a new network; ``params`` are plain values that JSON can hold.
@@ -137,11 +146,40 @@ class Corruptor(Protocol):
         ...
 
 
+class Branches(NamedTuple):
+    """A schedule's wish to try several continuations from where the training stands.
+
+    Each is trained from one snapshot, with the same batches and noise, and asks the schedule for its
+    weights with its name at the end of ``history.path``. The best by the criterion goes on; what the others
+    did stays in ``history.lost``.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The branches; of equals the first wins.
+    until : int
+        The last epoch of each.
+    criterion : {"validation-loss", "training-loss"}
+        What is compared, the lowest is the best: the unweighted sum of the validation terms, or the
+        weighted sum of the training terms.
+    rungs : tuple of (int, int)
+        Successive halving: (epoch, survivors), epochs ascending and before ``until``. Without rungs
+        every branch is trained to the end.
+    """
+
+    names: tuple[str, ...]
+    until: int
+    criterion: Literal["validation-loss", "training-loss"] = "validation-loss"
+    rungs: tuple[tuple[int, int], ...] = ()
+
+
 class WeightSchedule(Protocol):
     """**Protocol:** weighs the loss terms, epoch by epoch; a pure function of the history.
 
     Optional abilities, looked for by name:
 
+    ``planned_epochs`` : int
+        How many epochs it lays out: trained where the user names no number, and no other is taken.
     ``needs`` : tuple of str
         Validation figures that it reads: ``("auroc",)`` asks for labelled validation pictures.
     ``keeps`` : {"lowest-loss", "last"} or the name of a needed figure
@@ -152,8 +190,11 @@ class WeightSchedule(Protocol):
     Loss here always means the unweighted sum of the validation terms, with the latent at its mean.
     """
 
-    def __call__(self, history: History, /) -> Mapping[str, float]:
-        """Return the weight of every term in ``history.terms`` for the next epoch."""
+    def __call__(self, history: History, /) -> Mapping[str, float] | Branches:
+        """Return the weight of every term in ``history.terms`` for the next epoch, or ask for branches.
+
+        Asked again at the same epoch, inside a branch, it returns weights.
+        """
         ...
 
 

@@ -23,7 +23,7 @@ from .backbones import Backbone
 from .detector import BaseDetector
 from .devices import choose_device
 from .errors import PluginError, SavedFileError, WeightsError, WeightsWarning
-from .estimators import CAE, CVAE, TCAE, TCVAE, ReconstructionDetector
+from .estimators import CAE, CVAE, TCAE, TCVAE, VAE, ReconstructionDetector
 from .history import History
 from .images import PixelRange
 from .protocols import ImageShape
@@ -35,10 +35,11 @@ from .writing import whole_file
 
 __all__ = ["load", "save"]
 
-FORMAT = 2
+FORMAT = 3
 _KEY = "recon_anomaly"
 _ESTIMATORS: dict[str, type[BaseDetector]] = {
-    estimator.__name__: estimator for estimator in (ReconstructionDetector, CAE, CVAE, TCAE, TCVAE)
+    estimator.__name__: estimator
+    for estimator in (ReconstructionDetector, CAE, CVAE, TCAE, TCVAE, VAE)
 }
 
 
@@ -190,6 +191,7 @@ def _header(detector: BaseDetector) -> dict[str, Any]:
         "threshold_rule": detector.threshold_rule_,
         "map_scale": detector.map_scale_,
         "seed": detector.seed_,
+        "recipe": detector.recipe_,
         "history": detector.history_.to_dict(),
         "plugins": {
             kind: {"distribution": offer.distribution, "version": offer.version}
@@ -272,6 +274,7 @@ def _restored(
     detector.threshold_rule_ = header["threshold_rule"]
     detector.map_scale_ = _finite(header["map_scale"])
     detector.seed_ = header["seed"]
+    detector.recipe_ = header["recipe"]
     detector.history_ = History.from_dict(header["history"])
     return detector
 

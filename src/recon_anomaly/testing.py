@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from .history import EpochRecord, History
+from .protocols import Branches
 from .randomness import seeded
 from .registry import build, build_network, resolve
 from .scoring import (
@@ -151,28 +152,50 @@ def check_corruptor(corruptor: Any, corruptor_params: Mapping[str, Any] | None =
 
 
 def check_schedule(schedule: Any, schedule_params: Mapping[str, Any] | None = None) -> None:
-    """Check the WeightSchedule contract on histories of 0 to 20 epochs with two terms."""
+    """Check the WeightSchedule contract epoch by epoch, over 20 or what the schedule lays out, with two terms.
+
+    Where it asks for branches, the last of them is followed.
+    """
     built, _ = build("schedule", schedule, schedule_params)
     needed = getattr(built, "needs", ())
-    history = History(("reconstruction", "kl"), 20)
-    given = []
-    for epoch in range(1, 22):
+    planned = getattr(built, "planned_epochs", 20)
+    history = History(("reconstruction", "kl"), planned)
+    given: list[tuple[tuple[str, ...], Mapping[str, float] | Branches]] = []
+    for epoch in range(1, planned + 1):
         before = history.to_dict()
-        weights = dict(built(history))
+        answer = built(history)
+        if isinstance(answer, Branches):
+            _law(
+                len(set(answer.names)) == len(answer.names) > 0,
+                "branches have names, each its own",
+            )
+            _law(epoch <= answer.until <= planned, "branches end within the planned epochs")
+            given.append((history.path, answer))
+            history.path = (*history.path, answer.names[-1])
+            before = history.to_dict()
+            answer = built(history)
+            _law(not isinstance(answer, Branches), "inside a branch the schedule gives weights")
+        weights = dict(answer)
         _law(set(weights) == set(history.terms), "each term has a weight")
         _law(
             all(np.isfinite(weight) and weight >= 0 for weight in weights.values()),
             "weights are finite and not negative",
         )
-        _law(dict(built(history)) == weights, "the same history gives the same weights")
+        _law(built(history) == weights, "the same history gives the same weights")
         _law(history.to_dict() == before, "the history is left as it is")
-        given.append(weights)
+        given.append((history.path, weights))
         terms = {"reconstruction": 10 / epoch, "kl": 1 + 0.1 * (epoch % 3)}
         figures = dict.fromkeys(needed, 0.5 + 0.02 * (epoch % 5))
-        history.records.append(EpochRecord(epoch, terms, terms, weights, 0.001, figures))
-    for epochs, weights in reversed(list(enumerate(given))):
-        earlier = History(history.terms, 20, history.records[:epochs])
-        _law(dict(built(earlier)) == weights, "the same history gives the same weights")
+        history.records.append(
+            EpochRecord(epoch, terms, terms, weights, 0.001, figures, path=history.path)
+        )
+    epochs = planned
+    for path, answer in reversed(given):
+        epochs -= not isinstance(answer, Branches)
+        # Branches are asked for at the very epoch that their first weights are for.
+        records = history.records[:epochs]
+        earlier = History(history.terms, planned, records, path=path)
+        _law(built(earlier) == answer, "the same history gives the same weights")
 
 
 def _fit(network: Any, images: torch.Tensor) -> None:

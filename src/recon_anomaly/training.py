@@ -1,10 +1,11 @@
-"""One readable loop: gradient steps, validation, learning rate, early stopping, best weights."""
+"""One readable loop: gradient steps, validation, learning rate, early stopping, best weights, branches."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor
 
 from .batches import Batch, Batches
-from .errors import InputError, TrainingError
+from .errors import InputError, TrainingError, TrainingWarning
 from .history import EpochRecord, History
-from .protocols import Corruptor, Network, Reconstruction, WeightSchedule
+from .protocols import Branches, Corruptor, Network, Reconstruction, WeightSchedule
+from .races import Race, leave_branch, open_race
 from .randomness import seeded
 from .scoring import exact, reconstruct, target_of
+from .snapshots import Snapshots
 
 __all__ = ["Plan", "RunState", "Tick", "evaluate", "train"]
 
@@ -28,13 +31,15 @@ STOPPING_EPOCHS = 7
 class Tick:
     """One batch is done: ``batch`` of ``batches`` in ``epoch`` of ``epochs``, all counted from 1.
 
-    Epoch 0 is the one pass of a network's frozen part over the pictures, before the training.
+    Epoch 0 is the one pass of a network's frozen part over the pictures, before the training. ``branch``
+    names the branch that is being tried, if there are several.
     """
 
     epoch: int
     epochs: int
     batch: int
     batches: int
+    branch: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Plan:
     learning_rate: float
     seed: int
     corruptor: Corruptor | None = None
+    reduce_learning_rate: bool = True
+    early_stopping: bool = True
 
 
 class RunState:
@@ -71,14 +78,31 @@ class RunState:
         self.kept_figure = -math.inf
         self.kept_weights: dict[str, Tensor] = {}
         self.finished = False
+        self.race: Race | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values alone, so that it can be loaded without trusting it."""
+        """Return tensors and plain values alone, so that it can be loaded without trusting it.
+
+        Open branches but the present one are named, and lie in the run's snapshots.
+        """
+        return {
+            **self.snapshot(),
+            "history": self.history.to_dict(),
+            "race": None if self.race is None else self.race.to_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+        self.load_snapshot(state)
+        self.race = None if state["race"] is None else Race.from_dict(state["race"])
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what a branch goes on from: all but the race it is in and the branches lost so far."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "plateau": self.plateau.state_dict(),
-            "history": self.history.to_dict(),
+            "history": self.history.to_dict() | {"lost": []},
             "best_loss": self.best_loss,
             "stale_epochs": self.stale_epochs,
             "kept_figure": self.kept_figure,
@@ -86,8 +110,8 @@ class RunState:
             "finished": self.finished,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what ``state_dict`` gave."""
+    def load_snapshot(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``snapshot`` gave."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.plateau.load_state_dict(state["plateau"])
@@ -102,11 +126,13 @@ def train(
     validation: Batches,
     plan: Plan,
     measure: Callable[[], Mapping[str, float]] = dict,
+    snapshots: Snapshots | None = None,
 ) -> Iterator[Tick | EpochRecord]:
     """Train ``state.network`` to the plan's end, giving a tick a batch and a record an epoch.
 
-    When an epoch's record is given, ``state`` is whole and may be saved. The network ends with the
-    weights of the epoch that the schedule keeps, in evaluation mode.
+    When an epoch's record is given, ``state`` is whole and may be saved; where branches are tried it
+    may stand on the next one already. The network ends with the weights of the epoch that the schedule
+    keeps, in evaluation mode.
 
     Parameters
     ----------
@@ -118,50 +144,109 @@ def train(
         Epochs, schedule, seed and the rest.
     measure : callable
         Returns the validation figures of the network as it is, such as ``auroc``.
+    snapshots : Snapshots, optional
+        Where branches wait; by default a temporary folder.
 
     Raises
     ------
     TrainingError
-        When a loss term becomes NaN or infinite.
+        When a loss term becomes NaN or infinite in the first epoch. Later that ends the training, or the
+        branch that is being tried, with a `TrainingWarning`, and the last good weights are kept.
     InputError
         When the schedule's weights do not fit the model's terms.
     """
+    with snapshots or Snapshots() as waiting:
+        while not state.finished:
+            asked = plan.schedule(state.history)
+            if isinstance(asked, Branches):
+                open_race(state, asked, waiting)
+                continue
+            weights = _checked(asked, state.history.terms)
+            try:
+                record = yield from _one_epoch(state, training, validation, plan, weights, measure)
+            except TrainingError as error:
+                if not state.kept_weights:
+                    raise
+                _end_diverged(state, error, waiting)
+                continue
+            if state.race is not None and record.epoch == state.race.goal:
+                leave_branch(state, waiting)
+            _finish_if_done(state, plan)
+            yield record
+        waiting.remove()
+    state.network.load_state_dict(state.kept_weights)
+    state.network.eval()
+
+
+def _one_epoch(
+    state: RunState,
+    training: Batches,
+    validation: Batches,
+    plan: Plan,
+    weights: dict[str, float],
+    measure: Callable[[], Mapping[str, float]],
+) -> Generator[Tick, None, EpochRecord]:
+    """Train one epoch, look at it, and return its record, which ``state`` now holds."""
     network, history, device = state.network, state.history, training.device
-    while not state.finished:
-        epoch, started = len(history) + 1, time.perf_counter()
-        weights = _checked(plan.schedule(history), history.terms)
-        rate = float(state.optimizer.param_groups[0]["lr"])
-        sums: dict[str, Tensor] = {}
+    epoch, started = len(history) + 1, time.perf_counter()
+    rate = float(state.optimizer.param_groups[0]["lr"])
+    branch = "" if state.race is None else history.path[-1]
+    sums: dict[str, Tensor] = {}
 
-        network.train()
-        for step, batch in enumerate(training.shuffled(plan.seed, epoch, plan.corruptor)):
-            with seeded(device, plan.seed, epoch, step):
-                terms = _terms(network, batch)
-                loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-                state.optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
-                state.optimizer.step()
-            _add(sums, terms, len(batch.images))  # on the device: reading a value would wait for it
-            yield Tick(epoch, plan.epochs, step + 1, len(training))
+    network.train()
+    for step, batch in enumerate(training.shuffled(plan.seed, epoch, plan.corruptor)):
+        with seeded(device, plan.seed, epoch, step):
+            terms = _terms(network, batch)
+            loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+            state.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
+            state.optimizer.step()
+        _add(sums, terms, len(batch.images))  # on the device: reading a value would wait for it
+        yield Tick(epoch, plan.epochs, step + 1, len(training), branch)
 
-        record = EpochRecord(
-            epoch=epoch,
-            training=_means(sums, len(training.pictures), epoch, "training"),
-            validation=evaluate(network, validation, epoch),
-            weights=weights,
-            learning_rate=rate,
-            figures=dict(measure()),
-            seconds=time.perf_counter() - started,
+    record = EpochRecord(
+        epoch=epoch,
+        training=_means(sums, len(training.pictures), epoch, "training"),
+        validation=evaluate(network, validation, epoch),
+        weights=weights,
+        learning_rate=rate,
+        figures=dict(measure()),
+        seconds=time.perf_counter() - started,
+        path=history.path,
+    )
+    history.records.append(record)
+    _keep(state, record, plan.schedule)
+    if plan.reduce_learning_rate and getattr(plan.schedule, "reduces_learning_rate", True):
+        state.plateau.step(record.loss)
+    return record
+
+
+def _finish_if_done(state: RunState, plan: Plan) -> None:
+    stops = plan.early_stopping and getattr(plan.schedule, "stops_early", True)
+    state.finished = state.race is None and (
+        len(state.history) >= plan.epochs
+        or state.history.diverged is not None
+        or (stops and state.stale_epochs >= STOPPING_EPOCHS)
+    )
+
+
+def _end_diverged(state: RunState, error: TrainingError, snapshots: Snapshots) -> None:
+    """Give up the branch that is being tried, or the training where there is none."""
+    what = str(error).partition(";")[0]
+    if state.race is None:
+        state.history.diverged, state.finished = what, True
+        warnings.warn(
+            f"the training ended early: {what}; the weights of epoch {state.history.kept_epoch} are kept. "
+            "Try a lower learning_rate, or weights further from 0",
+            TrainingWarning,
+            stacklevel=3,
         )
-        history.records.append(record)
-        _keep(state, record, plan.schedule)
-        if getattr(plan.schedule, "reduces_learning_rate", True):
-            state.plateau.step(record.loss)
-        stops = getattr(plan.schedule, "stops_early", True)
-        state.finished = epoch >= plan.epochs or (stops and state.stale_epochs >= STOPPING_EPOCHS)
-        yield record
-    network.load_state_dict(state.kept_weights)
-    network.eval()
+        return
+    warnings.warn(
+        f"the branch {state.history.path[-1]} was given up: {what}", TrainingWarning, stacklevel=3
+    )
+    leave_branch(state, snapshots, diverged=True)
+    state.finished = state.history.diverged is not None
 
 
 def evaluate(network: Any, batches: Batches, epoch: int = 0) -> dict[str, float]:

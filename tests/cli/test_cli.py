@@ -132,6 +132,42 @@ def test_skip_unreadable_lists_what_it_left_out(folder, run, model):
     assert "00.png" in errors
 
 
+def test_fit_takes_defects_to_validate_on(folder, run, good):
+    """--defects are labels for a schedule that wants them: its AUROC is measured, and none is trained on."""
+    out = folder / "cvae.safetensors"
+    command = ["fit", folder / "good", "-o", out, "--model", "cvae", "--schedule", "awl-auc", *FAST]
+    code, _, errors = run(*command, "--defects", folder / "new")
+    assert code == 0, errors
+    history = load(out).history_
+    assert all(0 <= record.figures["auroc"] <= 1 for record in history.records)
+    code, _, errors = run(*command)
+    assert code == 1
+    assert "--defects DIR" in errors
+    assert "awl-loss" in errors
+
+
+def test_fit_counts_branches_in_its_progress(folder, run):
+    """Epochs of branches are shown with the branch's name, and the file has the losers' epochs, too."""
+    out = folder / "cvae.safetensors"
+    command = ["fit", folder / "good", "-o", out, "--model", "cvae", "--image-size", "16"]
+    schedule = ["--schedule", "awl-loss", "--schedule-param", "milestones=[1,2,3]"]
+    code, _, errors = run(*command, *schedule)
+    assert code == 0, errors
+    assert "epoch 1/3  reconstruction" in errors
+    assert "epoch 2/3 II  reconstruction" in errors
+    history = load(out).history_
+    assert [len(branch.path) for branch in history.lost] == [1, 1, 2, 2]
+    assert [record.epoch for record in history.records] == [1, 2, 3]
+
+
+def test_epochs_that_a_schedule_lays_out_are_not_overruled(folder, run):
+    """--epochs beside awl-loss is refused with what to change."""
+    command = ["fit", folder / "good", "-o", folder / "cvae.safetensors", "--model", "cvae", *FAST]
+    code, _, errors = run(*command, "--schedule", "awl-loss")
+    assert code == 1
+    assert "epochs=2, but the schedule 'awl-loss' lays out 200" in errors
+
+
 def test_the_same_fit_goes_on_from_its_checkpoint(folder, run):
     """Fit --checkpoint again does not train again, and other settings are refused by name."""
     command = [
@@ -150,7 +186,7 @@ def test_the_same_fit_goes_on_from_its_checkpoint(folder, run):
     assert (folder / "run" / "run.pt").stat().st_mtime_ns == saved
     code, _, errors = run(*command, *FAST, "--learning-rate", "0.1")
     assert code == 1
-    assert "learning_rate was '0.003' and is now '0.1'" in errors
+    assert "learning_rate was 0.003 and is now 0.1" in errors
 
 
 @pytest.fixture

@@ -61,14 +61,23 @@ def fit(
     corruptor_param: Params = [],
     image_size: Annotated[str, typer.Option(help="Pixels: 256, or HEIGHTxWIDTH.")] = "256",
     channels: Annotated[str, typer.Option(help="auto, 1 or 3.")] = "auto",
-    epochs: int = 50,
-    batch_size: int = 16,
-    learning_rate: float = 0.003,
+    epochs: Annotated[int | None, typer.Option(show_default="the model's, or 50")] = None,
+    batch_size: Annotated[int | None, typer.Option(show_default="the model's, or 16")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(show_default="the model's, or 0.003")
+    ] = None,
     contamination: Annotated[
         str, typer.Option(help="auto, or the share of the pictures to call anomalous.")
     ] = "auto",
     seed: int = 42,
     device: Device = "auto",
+    defects: Annotated[
+        Path | None,
+        typer.Option(
+            help="Defective pictures, for schedules that want labels to validate on; never trained on.",
+            metavar="DIR",
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -89,6 +98,7 @@ def fit(
     run_fit(
         folder,
         out,
+        defects=defects,
         self_contained=self_contained,
         skip_unreadable=skip_unreadable,
         as_json=as_json,
@@ -160,8 +170,8 @@ def bench(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Settings and tables of a paper: klimkevicius. DIR holds its pictures, up to three "
-            "levels down; options that are given beat the preset's.",
+            help="Settings and tables of a paper: klimkevicius or nakata. DIR holds its pictures, up to "
+            "three levels down; options that are given beat the preset's.",
         ),
     ] = None,
     models: Annotated[
@@ -174,6 +184,25 @@ def bench(
         list[str],
         typer.Option(help="MODEL.NAME=VALUE, as often as wanted.", metavar="MODEL.NAME=VALUE"),
     ] = [],
+    model_grid: Annotated[
+        list[str],
+        typer.Option(
+            help="MODEL.NAME=[VALUE,...]: a model of its own for each value, or combination of values.",
+            metavar="MODEL.NAME=[VALUE,...]",
+        ),
+    ] = [],
+    schedules: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the loss weights; every model is trained by each; by default constant."
+        ),
+    ] = None,
+    schedule_param: Annotated[
+        list[str],
+        typer.Option(
+            help="SCHEDULE.NAME=VALUE, as often as wanted.", metavar="SCHEDULE.NAME=VALUE"
+        ),
+    ] = [],
     scorers: Annotated[
         str | None, typer.Option(help="Names, with commas between; by default mse.")
     ] = None,
@@ -184,8 +213,6 @@ def bench(
             "gaussian,salt-and-pepper,objects."
         ),
     ] = None,
-    schedule: str = "constant",
-    schedule_param: Params = [],
     seeds: Annotated[
         str | None, typer.Option(help="Whole numbers, with commas between; by default 42.")
     ] = None,
@@ -193,7 +220,28 @@ def bench(
         str | None,
         typer.Option(help="Pixels, or HEIGHTxWIDTH; by default 64 embedded, 256 for a folder."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="At the most; by default 50.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="At the most; by default the schedule's, else the model's, else 50."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="By default the model's, or 16.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="By default the model's, or 0.003.")
+    ] = None,
+    labelled_validation: Annotated[
+        bool,
+        typer.Option(
+            "--labelled-validation",
+            help="Validate on defects, too: those of the training folder, else some of the test set's, "
+            "which leave it. Schedules that need labels have them anyway.",
+        ),
+    ] = False,
+    every_epoch: Annotated[
+        bool,
+        typer.Option(
+            "--every-epoch", help="Score the set's own test pictures after every epoch (oracle)."
+        ),
+    ] = False,
     split_by_part: Annotated[
         bool,
         typer.Option(
@@ -211,7 +259,7 @@ def bench(
         str | None,
         typer.Option(
             help="Threshold rules that the tables show, with commas between: quantile, youden, "
-            "best-f1, sensitivity, value; by default quantile,best-f1. The records have all."
+            "best-f1, sensitivity, value, youden-validation; by default quantile,best-f1. The records have all."
         ),
     ] = None,
     threshold: Annotated[
@@ -256,14 +304,18 @@ def bench(
         plots=plots,
         as_json=as_json,
         models=None if models is None else _names(models),
-        model_params=_model_params(model_param),
+        model_params=_params_of("MODEL", model_param) or None,
+        model_grid=_grids_of(model_grid) or None,
+        schedules=_schedules(schedules, schedule_param),
         scorers=None if scorers is None else _names(scorers),
         corruptors=None if corruptors is None else _names(corruptors),
-        schedule=schedule,
-        schedule_params=_params(schedule_param),
         seeds=None if seeds is None else [_whole(seed) for seed in _names(seeds)],
         image_size=None if image_size is None else _size(image_size),
         epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        labelled_validation=labelled_validation or None,
+        every_epoch=every_epoch or None,
         split_by_part=split_by_part,
         drop_leaked=drop_leaked,
         threshold=threshold,
@@ -342,16 +394,36 @@ def _params(pairs: list[str]) -> dict[str, Any] | None:
     return found or None
 
 
-def _model_params(pairs: list[str]) -> dict[str, dict[str, Any]]:
-    """Read MODEL.NAME=VALUE pairs, by model."""
+def _params_of(owner: str, pairs: list[str]) -> dict[str, dict[str, Any]]:
+    """Read OWNER.NAME=VALUE pairs, by owner: a model, or a schedule."""
     found: dict[str, dict[str, Any]] = {}
     for pair in pairs:
-        model, dot, rest = pair.partition(".")
+        whose, dot, rest = pair.partition(".")
         name, equals, text = rest.partition("=")
-        if not (model and dot and equals and name.isidentifier()):
-            raise typer.BadParameter(f"{pair!r}: MODEL.NAME=VALUE is wanted")
-        found.setdefault(model, {})[name] = _value(text)
+        if not (whose and dot and equals and name.isidentifier()):
+            raise typer.BadParameter(f"{pair!r}: {owner}.NAME=VALUE is wanted")
+        found.setdefault(whose, {})[name] = _value(text)
     return found
+
+
+def _grids_of(pairs: list[str]) -> dict[str, dict[str, Any]]:
+    """Read MODEL.NAME=[VALUE,...] pairs, by model."""
+    for pair in pairs:
+        if not isinstance(_value(pair.partition("=")[2]), tuple):
+            raise typer.BadParameter(f"{pair!r}: MODEL.NAME=[VALUE,...] is wanted, a list in JSON")
+    return _params_of("MODEL", pairs)
+
+
+def _schedules(text: str | None, pairs: list[str]) -> list[tuple[str, dict[str, Any]]] | None:
+    """Return the schedules with their parameters; None where nothing was said."""
+    params = _params_of("SCHEDULE", pairs)
+    names = ["constant"] if text is None else _names(text)
+    for name in params:
+        if name not in names:
+            raise typer.BadParameter(
+                f"--schedule-param names {name!r}, which is none of the schedules: {', '.join(names)}"
+            )
+    return [(name, params.get(name, {})) for name in names] if text or pairs else None
 
 
 def _value(text: str) -> Any:

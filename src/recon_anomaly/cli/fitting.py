@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from recon_anomaly.datasets import good_pictures
 from recon_anomaly.devices import choose_device
 from recon_anomaly.estimators import ReconstructionDetector
-from recon_anomaly.pictures import read_pictures
+from recon_anomaly.inputs import split_validation
+from recon_anomaly.pictures import list_pictures, read_pictures
 from recon_anomaly.registry import find
+from recon_anomaly.store import Pictures, joined
 from recon_anomaly.writing import check_writable
 
 from .progress import counted, followed, interrupted_well
@@ -24,6 +29,7 @@ def run_fit(
     folder: Path,
     out: Path,
     *,
+    defects: Path | None,
     self_contained: bool,
     skip_unreadable: bool,
     as_json: bool,
@@ -35,22 +41,33 @@ def run_fit(
     for kind in ("model", "scorer", "schedule", "corruptor"):
         if params[kind] is not None:
             find(kind, params[kind])
-    paths = good_pictures(folder)
-    with counted("reading", len(paths)) as progress:
-        pictures = read_pictures(
-            paths,
-            image_size=params["image_size"],
-            channels=params["channels"],
-            on_error="skip" if skip_unreadable else "raise",
-            progress=progress,
-        )
+
+    def read(paths: Sequence[Path], channels: Any) -> Pictures:
+        with counted("reading", len(paths)) as progress:
+            return read_pictures(
+                paths,
+                image_size=params["image_size"],
+                channels=channels,
+                on_error="skip" if skip_unreadable else "raise",
+                progress=progress,
+            )
+
+    pictures = read(good_pictures(folder), params["channels"])
+    training, validation_data, skipped = pictures, None, pictures.skipped
+    if defects is not None:
+        training, good = split_validation(pictures, 0.2, params["random_state"])
+        bad = read(list_pictures(defects), pictures.shape[2])
+        validation_data = joined(good, bad), np.repeat([1, -1], [len(good), len(bad)])
+        skipped = (*skipped, *bad.skipped)
     detector = ReconstructionDetector(**params)
+    epochs = detector._recipe()["epochs"]
+    events = detector.iter_fit(training, validation_data=validation_data)
     with interrupted_well(
         f"the same command goes on from {params['checkpoint']}"
         if params["checkpoint"]
         else "with --checkpoint DIR the same command would go on from the last epoch"
     ):
-        for _ in followed(detector.iter_fit(pictures), params["model"], params["epochs"]):
+        for _ in followed(events, params["model"], epochs):
             pass
     detector.save(out, self_contained=self_contained)
     history = detector.history_
@@ -62,7 +79,7 @@ def run_fit(
     )
     for part, used in detector.scorer_uses_.items():
         print(f"{params['scorer']}: {part}: {used}", file=sys.stderr)
-    list_skipped(pictures.skipped)
+    list_skipped(skipped)
     if as_json:
         summary = {
             "file": str(out),
@@ -72,6 +89,6 @@ def run_fit(
             "image_shape": pictures.shape,
             "threshold": -detector.offset_,
             "history": history.to_dict(),
-            "skipped": [str(path) for path, _ in pictures.skipped],
+            "skipped": [str(path) for path, _ in skipped],
         }
         print(json.dumps(summary, indent=2))

@@ -79,7 +79,7 @@ def followed(events: Iterable[Any], title: str, epochs: int) -> Iterator[Any]:
                     task,
                     total=event.epochs * event.batches,
                     completed=(event.epoch - 1) * event.batches + event.batch,
-                    description=f"{title} epoch {event.epoch}/{event.epochs}",
+                    description=f"{title} epoch {event.epoch}/{event.epochs} {event.branch}".rstrip(),
                 )
             elif isinstance(event, EpochRecord):
                 losses = "  ".join(f"{name} {loss:.4g}" for name, loss in event.validation.items())
