@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from recon_anomaly.blocks import decoder, encoder, halved, pad_to_stride, padded_size
+from recon_anomaly.blocks import bounded, decoder, encoder, halved, pad_to_stride, padded_size
 from recon_anomaly.errors import InputError
 
 sides = st.integers(1, 40)
@@ -52,7 +52,7 @@ def test_decoder_ends_in_a_linear_layer():
         assert (network(torch.rand(1, 3, 4, 4)) < -50).all()
 
 
-@pytest.mark.parametrize("kernels", [(), (0,), (4, -1)])
+@pytest.mark.parametrize("kernels", [(), (0,), (4, -1), (4.5,), "ab"])
 def test_layers_without_kernels_are_refused(kernels):
     """No layer, or one without kernels, raises an error that shows the kernels."""
     with pytest.raises(InputError, match="kernels="):
@@ -110,3 +110,39 @@ def test_padding_repeats_the_last_row_and_column(height, width, stride, channels
 def test_pictures_that_fit_are_not_copied(images):
     """Pictures whose sides are multiples already come back as they are."""
     assert pad_to_stride(images, 4) is images
+
+
+ranges = st.tuples(st.floats(-20, 20), st.floats(0.5, 30)).map(lambda r: (r[0], r[0] + r[1]))
+
+
+@settings(deadline=None)
+@given(ranges, st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=9))
+def test_bounded_values_keep_their_order_inside_the_range(bounds, values):
+    """However far out, a value lands in the range, and a larger one never below a smaller one."""
+    low, high = bounds
+    found = bounded(torch.tensor(sorted(values), dtype=torch.float64), low, high)
+    assert (found >= low).all()
+    assert (found <= high).all()
+    assert (found.diff() >= 0).all()
+
+
+@settings(deadline=None)
+@given(ranges, st.floats(-1e4, 1e4, width=32))
+def test_a_bounded_value_has_a_gradient_everywhere(bounds, value):
+    """In float32 too, and 10000 beyond the range, where that of a clamp or of tanh is exactly 0."""
+    far = torch.tensor([-1e4, 1e4, value], requires_grad=True)
+    bounded(far, *bounds).sum().backward()
+    assert (far.grad > 0).all()
+    other = torch.tensor([-1e4, 1e4], requires_grad=True)
+    (other.clamp(*bounds) + other.tanh()).sum().backward()
+    assert (other.grad == 0).all()
+
+
+def test_bounded_values_are_those_of_the_formula():
+    """The middle stays with a slope of 1; one half-width out lies half way to the bound."""
+    values = torch.tensor([-4.0, 2.0, 8.0, -10.0], dtype=torch.float64, requires_grad=True)
+    found = bounded(values, -10, 2)
+    found.sum().backward()
+    assert found.tolist() == [-4.0, -1.0, 0.0, -7.0]
+    assert values.grad.tolist() == pytest.approx([1.0, 1 / 4, 1 / 9, 1 / 4])
+    assert torch.autograd.gradcheck(lambda x: bounded(x, -10, 2), (values,))

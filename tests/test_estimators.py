@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from recon_anomaly import CAE, CVAE, TCAE, TCVAE, InputError, ReconstructionDetector
+from recon_anomaly import CAE, CVAE, TCAE, TCVAE, VAE, InputError, ReconstructionDetector
 from recon_anomaly.detector import BaseDetector
 
 CHECKED = [
@@ -25,6 +25,8 @@ CHECKED = [
     CVAE(epochs=1, scorer="reconstruction-probability"),
     TCAE(epochs=1),
     TCVAE(epochs=1),
+    VAE(epochs=1, latent_size=4, kernels=(4,)),
+    VAE(epochs=1, latent_size=4, likelihood="bernoulli"),
 ]
 SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 
@@ -58,7 +60,7 @@ def test_no_check_is_expected_to_fail(detector):
     assert len(checks) == 47 if SKLEARN >= (1, 9) else len(checks) >= 46
 
 
-ESTIMATORS = [ReconstructionDetector, CAE, CVAE, TCAE, TCVAE]
+ESTIMATORS = [ReconstructionDetector, CAE, CVAE, TCAE, TCVAE, VAE]
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -74,18 +76,26 @@ def test_parameters_are_plain_keywords(estimator):
 def test_the_defaults_are_the_papers():
     """Adam 0.003, batch 16, 50 epochs, seed 42, 80:20, as in Klimkevicius, section 4.1."""
     for estimator in (CAE(), CVAE(), TCAE(), TCVAE()):
-        params = estimator.get_params()
-        wanted = {
-            "learning_rate": 0.003,
-            "batch_size": 16,
-            "epochs": 50,
-            "random_state": 42,
-            "validation_fraction": 0.2,
-        }
-        assert wanted.items() <= params.items()
+        recipe, params = estimator._recipe(), estimator.get_params()
+        assert (recipe["learning_rate"], recipe["batch_size"], recipe["epochs"]) == (0.003, 16, 50)
+        assert recipe["reduce_learning_rate"]
+        assert recipe["early_stopping"]
+        assert (params["random_state"], params["validation_fraction"]) == (42, 0.2)
     assert CAE().kernels == CVAE().kernels == (16, 32, 64)
     assert CVAE().latent_size == TCVAE().latent_size == 32
     assert TCAE().backbone == TCVAE().backbone == "vgg16"
+
+
+def test_the_defaults_of_the_vae_are_the_papers():
+    """Adam 1e-4, batch 32, 100 epochs, latent 1000, in Nakata et al., Table 5; no plateau, no stopping."""
+    assert VAE()._recipe() == {
+        "epochs": 100,
+        "batch_size": 32,
+        "learning_rate": 1e-4,
+        "reduce_learning_rate": False,
+        "early_stopping": False,
+    }
+    assert (VAE().latent_size, VAE().likelihood) == (1000, "gaussian")
 
 
 def test_only_the_model_may_be_given_by_position():
@@ -121,6 +131,7 @@ def test_equality_is_identity():
         ReconstructionDetector("pca"),
         TCAE(epochs=1, layer="features.4"),
         TCVAE(epochs=1, latent_size=2),
+        VAE(epochs=1, latent_size=2),
     ],
 )
 def test_a_clone_is_unfitted_and_fits_alike(detector, good):
@@ -150,6 +161,7 @@ def test_set_params_is_obeyed_by_the_next_fit(good):
         CVAE(kernels=(2, 3), epochs=1, scorer="reconstruction-probability"),
         TCAE(epochs=1),
         TCVAE(epochs=1, scorer="reconstruction-probability"),
+        VAE(epochs=1, latent_size=2, scorer="reconstruction-probability"),
     ],
 )
 def test_a_pickled_detector_scores_alike(detector, good):

@@ -4,10 +4,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.distributions import Normal
+from torch.distributions import Bernoulli, Normal
 from torch.distributions import kl_divergence as torch_kl_divergence
+from torch.nn import functional as F
 
-from recon_anomaly.losses import kl_divergence, root_mean_squared_error, squared_error
+from recon_anomaly.losses import (
+    binary_cross_entropy,
+    kl_divergence,
+    log_normalisation,
+    root_mean_squared_error,
+    scaled_error,
+    squared_error,
+)
 
 
 @pytest.fixture
@@ -103,3 +111,107 @@ def test_kl_divergence_has_its_analytic_gradient():
     kl_divergence(mean, log_variance).backward()
     torch.testing.assert_close(mean.grad, mean.detach() / 4)
     torch.testing.assert_close(log_variance.grad, (log_variance.detach().exp() - 1) / 8)
+
+
+def test_binary_cross_entropy_of_a_hand_worked_case():
+    """Minus the logarithms of what was given to each pixel: log 2 + log 4 and 0.5 log 5 + 0.5 log 1.25."""
+    target = torch.tensor([[[[1.0, 0.0]]], [[[0.5, 1.0]]]])
+    mean = torch.tensor([[[[0.5, 0.75]]], [[[0.2, 1.0]]]])
+    first, second = math.log(2) + math.log(4), 0.5 * math.log(5) + 0.5 * math.log(1.25)
+    found = binary_cross_entropy(target, mean)
+    assert found.item() == pytest.approx((first + second) / 2, rel=1e-6)
+
+
+def test_binary_cross_entropy_is_minus_the_log_likelihood(pair):
+    """Of black and white pixels it is that of torch's Bernoulli; gray ones mix the two linearly."""
+    target, mean = pair
+    decoder = Bernoulli(probs=mean)
+    white = -decoder.log_prob(torch.ones_like(mean))
+    black = -decoder.log_prob(torch.zeros_like(mean))
+    hard = target.round()
+    wanted = -decoder.log_prob(hard).sum((1, 2, 3)).mean()
+    torch.testing.assert_close(binary_cross_entropy(hard, mean), wanted)
+    wanted = (target * white + (1 - target) * black).sum((1, 2, 3)).mean()
+    torch.testing.assert_close(binary_cross_entropy(target, mean), wanted)
+    wanted = F.binary_cross_entropy(mean, target, reduction="none").sum((1, 2, 3)).mean()
+    torch.testing.assert_close(binary_cross_entropy(target, mean), wanted)
+    beyond = 2 * target - 1  # pixels darker than any of the training pictures
+    assert beyond.min() < 0
+    wanted = (beyond * white + (1 - beyond) * black).sum((1, 2, 3)).mean()
+    torch.testing.assert_close(binary_cross_entropy(beyond, mean), wanted)
+
+
+def test_binary_cross_entropy_at_the_ends():
+    """A certain and right pixel costs nothing, a certain and wrong one infinitely much."""
+    ends = torch.tensor([[[[0.0, 1.0]]]])
+    assert binary_cross_entropy(ends, ends).item() == 0
+    assert binary_cross_entropy(ends, ends.flip(-1)).item() == math.inf
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.001, 0.999)), min_size=1, max_size=9))
+def test_binary_cross_entropy_is_least_at_the_target(pixels):
+    """No reconstruction beats the picture itself, whose cross-entropy is its entropy and at least 0."""
+    target, mean = torch.tensor(pixels, dtype=torch.float64).T[:, None]
+    least = binary_cross_entropy(target, target)
+    assert 0 <= least <= binary_cross_entropy(target, mean) + 1e-12
+
+
+def test_the_gaussian_terms_of_a_hand_worked_case():
+    """Errors of 1 and 2 at variances of 1 and 4 cost a half each; two normalisations of log 2 pi and one log 4."""
+    target, mean = torch.zeros(1, 2, 1, 1), torch.tensor([1.0, -2.0]).reshape(1, 2, 1, 1)
+    log_variance = torch.tensor([0.0, math.log(4)]).reshape(1, 2, 1, 1)
+    assert scaled_error(target, mean, log_variance).item() == pytest.approx(1.0)
+    wanted = math.log(2 * math.pi) + 0.5 * math.log(4)
+    assert log_normalisation(log_variance).item() == pytest.approx(wanted)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(-1, 2), st.floats(0, 1), st.floats(-10, 2)), min_size=1, max_size=12
+    ),
+    st.integers(1, 3),
+)
+def test_the_gaussian_terms_add_up_to_minus_the_log_likelihood(pixels, batch):
+    """Together they are torch's Normal.log_prob, summed over the picture, averaged over the batch."""
+    values = torch.tensor(pixels, dtype=torch.float64).repeat(batch, 1, 1)
+    target, mean, log_variance = values.unbind(-1)
+    target = target * torch.arange(1, batch + 1)[:, None]
+    wanted = -Normal(mean, (0.5 * log_variance).exp()).log_prob(target).sum(1).mean()
+    found = scaled_error(target, mean, log_variance) + log_normalisation(log_variance)
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+@settings(deadline=None)
+@given(st.floats(0.01, 2), st.floats(-3, 3))
+def test_the_gaussian_terms_are_least_where_the_variance_is_the_squared_error(error, distance):
+    """The best variance of a pixel is its squared error, and each term alone would drive it away."""
+    target, mean = torch.zeros(1, 1), torch.full((1, 1), error)
+    best = torch.full((1, 1), 2 * math.log(error))
+    other = best + distance
+    least = scaled_error(target, mean, best) + log_normalisation(best)
+    assert least <= scaled_error(target, mean, other) + log_normalisation(other) + 1e-5
+    assert scaled_error(target, mean, best + 1) < scaled_error(target, mean, best)
+    assert log_normalisation(best + 1) > log_normalisation(best)
+
+
+def test_likelihood_terms_have_the_gradients_of_finite_differences(pair):
+    """In the target, the mean and the log-variance."""
+    target, mean = (part.requires_grad_() for part in pair)
+    log_variance = (mean.detach() - 2).requires_grad_()
+    assert torch.autograd.gradcheck(binary_cross_entropy, (target, mean))
+    assert torch.autograd.gradcheck(scaled_error, (target, mean, log_variance))
+    assert torch.autograd.gradcheck(log_normalisation, (log_variance,))
+
+
+def test_a_doubled_batch_has_the_same_likelihood(pair):
+    """The batch size leaves the likelihood's terms as they are; a picture twice as large doubles them."""
+    for terms in (
+        binary_cross_entropy,
+        lambda x, y: scaled_error(x, y, y),
+        lambda _, y: log_normalisation(y),
+    ):
+        once = terms(*pair)
+        torch.testing.assert_close(terms(*(part.repeat(2, 1, 1, 1) for part in pair)), once)
+        torch.testing.assert_close(terms(*(part.repeat(1, 1, 2, 1) for part in pair)), 2 * once)

@@ -136,8 +136,34 @@ def test_the_features_are_a_subclass_s_business(images):
         base(images)
 
 
-@pytest.mark.parametrize("latent_size", [0, -1])
+class Spread(Pooled):
+    """Its log-variance is halved in place of clipped, and its decoder gives a variance, too."""
+
+    def limit(self, log_variance):
+        return log_variance / 2
+
+    def pixels(self, latent):
+        outputs = self.outputs(latent)
+        return outputs.sigmoid(), outputs - 1
+
+
+def test_a_subclass_may_have_other_ranges_and_a_variance(images):
+    """What it makes of the log-variance and of the decoder's outputs is what is drawn and returned."""
+    torch.manual_seed(0)
+    network = Spread()
+    with torch.no_grad():
+        network.latent_log_variance.bias.fill_(100.0)
+    found = network.eval()(images)
+    assert (found.latent_log_variance > 49).all()
+    torch.testing.assert_close(found.log_variance.sigmoid(), (found.mean.logit() - 1).sigmoid())
+    torch.testing.assert_close(network.decode(found.latent_mean), found.mean)
+    (drawn,) = network.draw(images, torch.zeros(1, 3))
+    for part, other in zip(drawn, found, strict=True):
+        torch.testing.assert_close(part, other)
+
+
+@pytest.mark.parametrize("latent_size", [0, -1, 2.0, "many"])
 def test_a_latent_without_dimensions_is_refused(latent_size):
-    """The error shows the parameter."""
-    with pytest.raises(InputError, match=f"latent_size={latent_size}"):
+    """The error shows the parameter; a float or a word is no number of dimensions either."""
+    with pytest.raises(InputError, match=f"latent_size={latent_size!r}"):
         Pooled(latent_size)

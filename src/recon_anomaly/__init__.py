@@ -22,16 +22,17 @@ if TYPE_CHECKING:
         ReconAnomalyError,
         SavedFileError,
         TrainingError,
+        TrainingWarning,
         WeightsError,
         WeightsWarning,
     )
-    from .estimators import CAE, CVAE, TCAE, TCVAE, ReconstructionDetector
+    from .estimators import CAE, CVAE, TCAE, TCVAE, VAE, ReconstructionDetector
     from .fitted import NotFittedError
-    from .history import EpochRecord, History
+    from .history import EpochRecord, History, LostBranch
     from .hookspecs import hookimpl
     from .layouts import LabelledFolder
     from .pictures import read_pictures
-    from .protocols import Reconstruction
+    from .protocols import Branches, Reconstruction
     from .saving import load
     from .store import Pictures
     from .synthetic import SyntheticParts, make_parts
@@ -49,16 +50,17 @@ _HOMES = {
         "ReconAnomalyError",
         "SavedFileError",
         "TrainingError",
+        "TrainingWarning",
         "WeightsError",
         "WeightsWarning",
     ],
-    "estimators": ["CAE", "CVAE", "TCAE", "TCVAE", "ReconstructionDetector"],
+    "estimators": ["CAE", "CVAE", "TCAE", "TCVAE", "VAE", "ReconstructionDetector"],
     "fitted": ["NotFittedError"],
-    "history": ["EpochRecord", "History"],
+    "history": ["EpochRecord", "History", "LostBranch"],
     "hookspecs": ["hookimpl"],
     "pictures": ["read_pictures"],
     "layouts": ["LabelledFolder"],
-    "protocols": ["Reconstruction"],
+    "protocols": ["Branches", "Reconstruction"],
     "saving": ["load"],
     "store": ["Pictures"],
     "synthetic": ["SyntheticParts", "make_parts"],
@@ -70,11 +72,14 @@ __all__ = [  # sorted; a test compares it with the table above
     "CVAE",
     "TCAE",
     "TCVAE",
+    "VAE",
+    "Branches",
     "EpochRecord",
     "History",
     "InputError",
     "LabelledFolder",
     "Leakage",
+    "LostBranch",
     "NotFittedError",
     "PictureError",
     "PictureWarning",
@@ -87,6 +92,7 @@ __all__ = [  # sorted; a test compares it with the table above
     "SavedFileError",
     "SyntheticParts",
     "TrainingError",
+    "TrainingWarning",
     "WeightsError",
     "WeightsWarning",
     "find_labelled",

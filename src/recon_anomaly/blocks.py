@@ -1,15 +1,47 @@
-"""Torch parts that models share: the convolutional encoder and its mirror, padding, named layers."""
+"""Torch parts that models share: the convolutional encoder and its mirror, padding, a smooth bound."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import InputError
 
-__all__ = ["decoder", "encoder", "halved", "pad_to_stride", "padded_size"]
+__all__ = ["bounded", "decoder", "encoder", "halved", "pad_to_stride", "padded_size"]
+
+
+def bounded(values: Tensor, low: float, high: float) -> Tensor:
+    r"""Bring ``values`` smoothly into [low, high], with a gradient everywhere.
+
+    .. math:: m + h \frac{u}{1 + |u|}, \qquad u = \frac{x - m}{h}
+
+    with the range's middle :math:`m` and half its width :math:`h`. The slope is 1 in the middle and falls as
+    :math:`u^{-2}`, so that a value which was driven to its bound can come back. A hard clamp has no
+    gradient there, and that of the hyperbolic tangent is exactly 0 in float32 from :math:`u \approx 9`.
+
+    Parameters
+    ----------
+    values : Tensor
+        Any finite numbers.
+    low, high : float
+        The range; rounding may reach its ends.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bounded(torch.tensor([-1e4, 0.0, 10.0]), -10, 10)
+    tensor([-9.9900,  0.0000,  5.0000])
+    """
+    middle, half = (low + high) / 2, (high - low) / 2
+    return middle + half * F.softsign((values - middle) / half)
 
 
 def encoder(channels: int, kernels: Sequence[int], pooled: Sequence[bool]) -> nn.Sequential:
@@ -32,8 +64,12 @@ def encoder(channels: int, kernels: Sequence[int], pooled: Sequence[bool]) -> nn
     >>> encoder(1, (16, 32), (True, False))(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 32, 4, 4])
     """
-    if not kernels or any(kernel < 1 for kernel in kernels):
-        raise InputError(f"kernels={tuple(kernels)}: at least one layer of at least one kernel")
+    if not kernels or any(
+        not isinstance(kernel, int | np.integer) or kernel < 1 for kernel in kernels
+    ):
+        raise InputError(
+            f"kernels={kernels!r}: whole numbers of at least 1 are wanted, one for each layer"
+        )
     layers: list[nn.Module] = []
     for inputs, outputs, pool in zip((channels, *kernels[:-1]), kernels, pooled, strict=True):
         layers.append(nn.Conv2d(inputs, outputs, 3, padding=1))

@@ -12,7 +12,7 @@ __all__ = [
 
 @hookimpl
 def recon_anomaly_models() -> dict[str, str]:
-    """Offer the four networks of the Klimkevičius paper, and the baselines that every table needs."""
+    """Offer the four networks of the Klimkevičius paper, the one of Nakata et al., and the baselines."""
     return {
         "brightness": "recon_anomaly.models.brightness:Brightness",
         "cae": "recon_anomaly.models.cae:CAENetwork",
@@ -22,6 +22,7 @@ def recon_anomaly_models() -> dict[str, str]:
         "pca": "recon_anomaly.models.pca:PrincipalComponents",
         "tcae": "recon_anomaly.models.tcae:TCAENetwork",
         "tcvae": "recon_anomaly.models.tcvae:TCVAENetwork",
+        "vae": "recon_anomaly.models.vae:VAENetwork",
     }
 
 
@@ -49,5 +50,11 @@ def recon_anomaly_corruptors() -> dict[str, str]:
 
 @hookimpl
 def recon_anomaly_schedules() -> dict[str, str]:
-    """Offer the constant weights; the adaptive ones join it here."""
-    return {"constant": "recon_anomaly.schedules.constant:ConstantWeights"}
+    """Offer the adaptive weights of the Nakata paper, KL annealing, and what they are measured against."""
+    return {
+        "awl-auc": "recon_anomaly.schedules.awl_auc:AUCAdaptiveWeights",
+        "awl-loss": "recon_anomaly.schedules.awl_loss:LossAdaptiveWeights",
+        "combined": "recon_anomaly.schedules.combined:CombinedWeights",
+        "constant": "recon_anomaly.schedules.constant:ConstantWeights",
+        "kl-annealing": "recon_anomaly.schedules.kl_annealing:KLAnnealing",
+    }

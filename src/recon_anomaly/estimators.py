@@ -13,7 +13,7 @@ from typing import Any
 
 from .detector import BaseDetector
 
-__all__ = ["CAE", "CVAE", "TCAE", "TCVAE", "ReconstructionDetector"]
+__all__ = ["CAE", "CVAE", "TCAE", "TCVAE", "VAE", "ReconstructionDetector"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -40,10 +40,12 @@ class ReconstructionDetector(BaseDetector):
         of one line and one channel.
     channels : {"auto", 1, 3}
         Of picture files. "auto": one, unless a file has colours.
-    epochs, batch_size, learning_rate : int, int, float
-        Adam's. The learning rate falls to a tenth after 2 epochs without improvement of the validation
-        loss, training stops after 7, and the best epoch's weights are kept, unless the schedule says
-        otherwise.
+    epochs, batch_size, learning_rate : int, int, float, optional
+        Adam's. By default what the schedule lays out, else the model's own recipe, else 50, 16 and 0.003.
+    reduce_learning_rate, early_stopping : bool, optional
+        Whether the learning rate falls to a tenth after 2 epochs without improvement of the validation
+        loss, and training stops after 7. By default as the model's recipe says, else True; a schedule
+        may turn both off. The best epoch's weights are kept, unless the schedule says otherwise.
     validation_fraction : float
         Share of the pictures held out for that and for the threshold, if no ``validation_data`` is
         given to ``fit``.
@@ -77,6 +79,8 @@ class ReconstructionDetector(BaseDetector):
         ``decision_function`` is ``score_samples`` less this; minus the threshold on ``anomaly_score``.
     validation_scores_ : ndarray of shape (n_validation,)
         ``score_samples`` of the validation pictures.
+    recipe_ : dict
+        The five training parameters above, as they were used.
     history_ : History
         The epochs: losses, weights, learning rate, seconds.
     image_shape_ : tuple of int
@@ -254,6 +258,51 @@ class TCVAE(BaseDetector):
     def _model(self) -> tuple[Any, dict[str, Any]]:
         params = {name: getattr(self, name) for name in _BACKBONE}
         return "builtin:tcvae", params | {"latent_size": self.latent_size}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class VAE(BaseDetector):
+    """Variational autoencoder of Nakata et al. (2023), with the paper's recipe as defaults.
+
+    A training takes 100 epochs of batches of 32 at a learning rate of 0.0001, without plateau rule and early
+    stopping, unless ``epochs`` and the others of that kind say otherwise.
+
+    ``schedule_params={"weights": {"kl": 4}}`` makes it a beta-VAE (Eqs. 11, 12). The terms are
+    "reconstruction" and "kl" of a Bernoulli decoder, "scaled_error", "log_variance" and "kl" of a
+    Gaussian one.
+
+    Parameters
+    ----------
+    likelihood : {"gaussian", "bernoulli"}
+        The distribution of a pixel that the decoder gives.
+    latent_size : int
+        Dimensions of the latent.
+    kernels : sequence of int, optional
+        Convolution kernels of each layer; every layer is pooled. By default 16, 32, then 64 in as many
+        layers as bring the longer side below 16 pixels.
+    **parameters
+        The others are those of `ReconstructionDetector`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> good = np.random.default_rng(0).integers(90, 110, (20, 16, 16)).astype(np.uint8)
+    >>> detector = VAE(latent_size=4, epochs=2).fit(good)
+    >>> bad = good[:2].copy()
+    >>> bad[:, 4:12, 4:12] = 255
+    >>> detector.predict(bad)
+    array([-1, -1])
+    >>> list(detector.history_.records[-1].validation)
+    ['scaled_error', 'log_variance', 'kl']
+    """
+
+    likelihood: str = "gaussian"
+    latent_size: int = 1000
+    kernels: Sequence[int] | None = None
+
+    def _model(self) -> tuple[Any, dict[str, Any]]:
+        params = {name: getattr(self, name) for name in ("likelihood", "latent_size", "kernels")}
+        return "builtin:vae", params
 
 
 _BACKBONE = ("backbone", "layer", "weights")

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
-__all__ = ["kl_divergence", "root_mean_squared_error", "squared_error"]
+__all__ = [
+    "binary_cross_entropy",
+    "kl_divergence",
+    "log_normalisation",
+    "root_mean_squared_error",
+    "scaled_error",
+    "squared_error",
+]
 
 
 def root_mean_squared_error(
@@ -36,6 +46,94 @@ def squared_error(target: Tensor, reconstruction: Tensor) -> Tensor:
     1.0
     """
     return (target - reconstruction).square().flatten(1).sum(1).mean()
+
+
+def binary_cross_entropy(target: Tensor, mean: Tensor) -> Tensor:
+    r"""Sum over a picture's pixels and channels of the binary cross-entropy, then the mean over the batch.
+
+    .. math:: -\sum_i \left(x_i \log x'_i + (1 - x_i) \log(1 - x'_i)\right)
+
+    Minus the log-likelihood of a Bernoulli decoder, in nats. Nakata et al., Eq. (4), prints it without
+    the leading minus, as the likelihood that is maximised; a loss is minimised. Gray levels count as
+    soft targets, so that the least value, at :math:`x' = x`, is the targets' entropy and not zero.
+    A target outside [0, 1] is taken as it is: the formula is linear in it.
+
+    Parameters
+    ----------
+    target : Tensor of shape (n, ...)
+        Pixels.
+    mean : Tensor of the same shape
+        The decoder's probabilities, in [0, 1]. The term is infinite where 0 or 1 meets another target.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    Examples
+    --------
+    >>> import torch
+    >>> black = torch.zeros(2, 1, 2, 2)
+    >>> float(binary_cross_entropy(black, torch.full((2, 1, 2, 2), 0.5)))  # 4 log 2
+    2.7726
+    """
+    terms: Tensor = torch.xlogy(target, mean) + torch.special.xlog1py(1 - target, -mean)
+    return -terms.flatten(1).sum(1).mean()
+
+
+def scaled_error(target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    r"""Half the squared error over the decoder's variance: sum over a picture, then mean over the batch.
+
+    .. math:: \tfrac12 \sum_i \frac{(x_i - \mu_i)^2}{\sigma_i^2}
+
+    Nakata et al., Eq. (7), the term :math:`M`. With `log_normalisation` it is minus the log-likelihood of
+    a Gaussian decoder, in nats.
+
+    Parameters
+    ----------
+    target, mean, log_variance : Tensor of shape (n, ...)
+        Pixels, the decoder's mean, and the logarithm of its variance in squared pixel units.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    Examples
+    --------
+    >>> import torch
+    >>> zeros = torch.zeros(2, 1, 2, 2)
+    >>> float(scaled_error(zeros, zeros + 0.5, zeros))  # 4 * 0.25 / 2
+    0.5
+    """
+    return 0.5 * ((target - mean).square() * (-log_variance).exp()).flatten(1).sum(1).mean()
+
+
+def log_normalisation(log_variance: Tensor) -> Tensor:
+    r"""Logarithm of a Gaussian's normalising constant: sum over a picture, then the mean over the batch.
+
+    .. math:: \tfrac12 \sum_i \log(2 \pi \sigma_i^2)
+
+    Nakata et al., Eq. (6), the term :math:`A`, which keeps the variance from growing. In nats; negative
+    where the variance is below :math:`1 / 2\pi`.
+
+    Parameters
+    ----------
+    log_variance : Tensor of shape (n, ...)
+        Logarithm of the decoder's variance, in squared pixel units.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    Examples
+    --------
+    >>> import torch
+    >>> float(log_normalisation(torch.zeros(2, 1, 2, 2)))  # 2 log(2 pi)
+    3.6758
+    """
+    return 0.5 * (math.log(2 * math.pi) + log_variance).flatten(1).sum(1).mean()
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +18,9 @@ __all__ = ["DenseVariational"]
 class DenseVariational(nn.Module):
     """Flattens a feature map, two dense layers to a latent's mean and log-variance, and one back.
 
-    A subclass gives ``features(images)``, the map of shape ``bottleneck``; the rest is here. The
-    log-variance is clipped to [-10, 10], as Klimkevičius reports (appendix A).
+    A subclass gives ``features(images)``, the map of shape ``bottleneck``; the rest is here. Unless it
+    says otherwise, the latent's log-variance is clipped to [-10, 10], as Klimkevičius reports
+    (appendix A), and the decoder gives pictures alone.
 
     Parameters
     ----------
@@ -28,20 +30,27 @@ class DenseVariational(nn.Module):
         Dimensions of the latent.
     decoder : torch.nn.Module
         From a map of the bottleneck's shape to pictures, before the sigmoid.
+
+    Raises
+    ------
+    InputError
+        When ``latent_size`` is not a whole number of at least 1.
     """
 
     def __init__(
         self, bottleneck: tuple[int, int, int], latent_size: int, decoder: nn.Module
     ) -> None:
         super().__init__()
-        if latent_size < 1:
-            raise InputError(f"latent_size={latent_size}: the latent needs at least one dimension")
+        if not isinstance(latent_size, int | np.integer) or latent_size < 1:
+            raise InputError(
+                f"latent_size={latent_size!r}: a whole number of at least one dimension is wanted"
+            )
         flat = bottleneck[0] * bottleneck[1] * bottleneck[2]
         self.latent_size = latent_size
         self.latent_mean = nn.Linear(flat, latent_size)
         self.latent_log_variance = nn.Linear(flat, latent_size)
         self.from_latent = nn.Linear(latent_size, flat)
-        self.decoder = nn.Sequential(nn.Unflatten(1, bottleneck), decoder, nn.Sigmoid())
+        self.decoder = nn.Sequential(nn.Unflatten(1, bottleneck), decoder)
 
     def features(self, images: Tensor) -> Tensor:
         """Return the feature map of ``images``, (n, *bottleneck)."""
@@ -50,12 +59,24 @@ class DenseVariational(nn.Module):
     def encode(self, images: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the latent's mean and log-variance, (n, latent_size) each."""
         flat = (self.features(images) if kept is None else kept).flatten(1)
-        return self.latent_mean(flat), self.latent_log_variance(flat).clamp(-10, 10)
+        return self.latent_mean(flat), self.limit(self.latent_log_variance(flat))
+
+    def limit(self, log_variance: Tensor) -> Tensor:
+        """Return the latent's log-variance in its range."""
+        return log_variance.clamp(-10, 10)
+
+    def outputs(self, latent: Tensor) -> Tensor:
+        """Return what the decoder makes of latents, before any range is given to it."""
+        outputs: Tensor = self.decoder(self.from_latent(latent).relu())
+        return outputs
+
+    def pixels(self, latent: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the pictures of latents, (n, c, h, w) in [0, 1], and their log-variance, if any."""
+        return self.outputs(latent).sigmoid(), None
 
     def decode(self, latent: Tensor) -> Tensor:
         """Return the pictures of latents, (n, c, h, w) in [0, 1]."""
-        pictures: Tensor = self.decoder(self.from_latent(latent).relu())
-        return pictures
+        return self.pixels(latent)[0]
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Reconstruction:
         """Reconstruct from a draw of the latent while training, else from its mean."""
@@ -63,17 +84,14 @@ class DenseVariational(nn.Module):
         latent = mean
         if self.training:  # the reparameterisation: gradients reach the mean and the variance
             latent = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-        return Reconstruction(
-            self.decode(latent), latent_mean=mean, latent_log_variance=log_variance
-        )
+        return Reconstruction(*self.pixels(latent), mean, log_variance)
 
     def draw(self, images: Tensor, noise: Tensor) -> Iterator[Reconstruction]:
         """Reconstruct from the latent mu + sigma * row, for each row of ``noise`` (L, latent_size)."""
         mean, log_variance = self.encode(images)
         deviation = (0.5 * log_variance).exp()
         for row in noise:
-            pictures = self.decode(mean + deviation * row)
-            yield Reconstruction(pictures, latent_mean=mean, latent_log_variance=log_variance)
+            yield Reconstruction(*self.pixels(mean + deviation * row), mean, log_variance)
 
     def losses(self, target: Tensor, reconstruction: Reconstruction) -> dict[str, Tensor]:
         """Return ``reconstruction`` (summed squared error) and ``kl``, each averaged over the batch."""

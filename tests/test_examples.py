@@ -1,0 +1,102 @@
+"""The examples run: small ones here, from their command lines."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+
+from recon_anomaly import VAE, make_parts
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run an example with options; return its variables and what it printed."""
+
+    def go(name, *options):
+        monkeypatch.setattr(sys, "argv", [name, *options])
+        found = runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return found, capsys.readouterr().out
+
+    return go
+
+
+@pytest.fixture
+def labelled(tmp_path, good, bad):
+    """A labelled folder of small files."""
+    for place, pictures in {"train/ok": good[:20], "test/ok": good[20:28], "test/def": bad}.items():
+        (tmp_path / place).mkdir(parents=True)
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture[..., 0]).save(tmp_path / place / f"{number}.png")
+    return tmp_path
+
+
+def test_the_latent_size_is_searched_on_one_split(run, labelled):
+    """Each candidate's AUROC is that of a VAE fitted on the good files alone and scored on one half."""
+    options = [
+        "--sizes",
+        "2",
+        "5",
+        "--image-size",
+        "16",
+        "--epochs",
+        "3",
+        "--learning-rate",
+        "0.01",
+    ]
+    found, text = run("latent_size.py", "--data", str(labelled), *options)
+    paths, y, choosing, testing = (found[name] for name in ("joined", "y", "choosing", "testing"))
+    good = paths[:20]
+    assert [path.parent.name for path in good] == ["ok"] * 20
+    assert sorted(y[choosing]) == sorted(y[testing]) == [-1] * 4 + [1] * 4
+    assert not set(choosing) & set(testing)
+
+    def auroc(size, places):
+        detector = VAE(latent_size=size, image_size=16, epochs=3, learning_rate=0.01).fit(good)
+        scores = detector.anomaly_score([paths[place] for place in places])
+        return roc_auc_score(y[places] == -1, scores)
+
+    wanted = [auroc(size, choosing) for size in (2, 5)]
+    assert found["search"].cv_results_["mean_test_score"].tolist() == wanted
+    best = (2, 5)[int(np.argmax(wanted))]
+    assert f"best: {best}; AUROC {auroc(best, testing):.3f} on the other half" in text
+
+
+def test_the_search_runs_without_any_pictures_of_one_s_own(run):
+    """Without a folder, castings are drawn; every candidate gets a line."""
+    _, text = run("latent_size.py", "--sizes", "2", "3", "--image-size", "16", "--epochs", "1")
+    assert [line.split(":")[0] for line in text.splitlines()[:2]] == [
+        "latent_size     2",
+        "latent_size     3",
+    ]
+
+
+def test_the_papers_search_is_its_sizes_with_its_recipe(run, monkeypatch):
+    """--full is 100 to 5000 at 256 pixels on all good pictures, all else as VAE has it."""
+    parts = make_parts(4, 4, 1, 0, image_size=16)
+
+    def stop(search, X, y):
+        assert len(X) == len(y) == len(parts.train) + len(parts.test)
+        raise InterruptedError(search.estimator.get_params(), search.param_grid)
+
+    monkeypatch.setattr(GridSearchCV, "fit", stop)
+    monkeypatch.setattr("recon_anomaly.synthetic.make_parts", lambda image_size: parts)
+    with pytest.raises(InterruptedError) as caught:
+        run("latent_size.py", "--full")
+    params, grid = caught.value.args
+    assert params == VAE(image_size=256).get_params()
+    assert grid == {"latent_size": [100, 500, 1000, 2000, 5000]}
+
+
+@pytest.mark.slow
+def test_the_quick_start_runs(run):
+    """It finds most defects, and the saved detector scores alike."""
+    found, text = run("quick_start.py")
+    assert "AUROC" in text
+    assert roc_auc_score(found["parts"].labels, found["scores"]) > 0.7
