@@ -42,3 +42,24 @@ def test_the_given_mapping_is_copied(history):
     schedule = ConstantWeights(weights)
     weights["kl"] = 9.0
     assert schedule(history)["kl"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("keeps", "needs"), [("lowest-loss", ()), ("last", ()), ("auroc", ("auroc",))]
+)
+def test_the_epoch_that_is_kept_can_be_chosen(history, keeps, needs):
+    """Only the one of the highest AUC needs labelled pictures; the weights stay the same."""
+    schedule = ConstantWeights({"kl": 2.0}, keeps=keeps)
+    assert (schedule.keeps, schedule.needs) == (keeps, needs)
+    assert schedule(history) == ConstantWeights({"kl": 2.0})(history)
+
+
+def test_by_default_the_lowest_loss_is_kept():
+    """Without a word about it no labels are needed."""
+    assert (ConstantWeights().keeps, ConstantWeights().needs) == ("lowest-loss", ())
+
+
+def test_an_epoch_that_cannot_be_kept_is_refused():
+    """The error lists the three that can."""
+    with pytest.raises(InputError, match=r"keeps is 'best'.*lowest-loss, last, auroc"):
+        ConstantWeights(keeps="best")

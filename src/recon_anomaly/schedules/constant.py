@@ -6,8 +6,11 @@ from collections.abc import Mapping
 
 from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
+from recon_anomaly.terms import weights_by_term
 
 __all__ = ["ConstantWeights"]
+
+KEEPS = ("lowest-loss", "last", "auroc")
 
 
 class ConstantWeights:
@@ -18,11 +21,15 @@ class ConstantWeights:
     weights : mapping of str to float, optional
         Weights by term; terms that are not named weigh 1. ``{"kl": 4}`` makes a variational
         autoencoder a beta-VAE with beta = 4 (Nakata et al., Eqs. 11 and 12).
+    keeps : {"lowest-loss", "last", "auroc"}, default "lowest-loss"
+        Which epoch's weights the network ends with. "auroc" is the one with the highest AUC, which needs
+        labelled validation pictures: what a fair comparison with ``awl-auc`` gives the conventional
+        training.
 
     Raises
     ------
     InputError
-        When a weight is for a term that the model does not have.
+        When a weight is for a term that the model does not have, or ``keeps`` is unknown.
 
     Examples
     --------
@@ -31,15 +38,15 @@ class ConstantWeights:
     {'reconstruction': 1.0, 'kl': 4.0}
     """
 
-    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, weights: Mapping[str, float] | None = None, keeps: str = "lowest-loss"
+    ) -> None:
+        if keeps not in KEEPS:
+            raise InputError(f"keeps is {keeps!r}; give one of: {', '.join(KEEPS)}")
         self.weights = dict(weights or {})
+        self.keeps = keeps
+        self.needs = ("auroc",) if keeps == "auroc" else ()
 
     def __call__(self, history: History) -> dict[str, float]:
         """Return the weight of each term."""
-        unknown = sorted(set(self.weights) - set(history.terms))
-        if unknown:
-            raise InputError(
-                f"weights are given for {', '.join(unknown)}; the model's terms are: "
-                f"{', '.join(history.terms)}"
-            )
-        return {term: float(self.weights.get(term, 1.0)) for term in history.terms}
+        return weights_by_term(self.weights, history.terms)
