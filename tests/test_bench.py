@@ -1,9 +1,10 @@
 import json
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
 
 from recon_anomaly import (
     InputError,
@@ -11,6 +12,7 @@ from recon_anomaly import (
     ReconstructionDetector,
     SavedFileError,
     TrainingError,
+    make_parts,
     run_bench,
 )
 from recon_anomaly.bench import iter_bench
@@ -21,13 +23,28 @@ from recon_anomaly.records import read_records
 from recon_anomaly.store import from_array
 
 SMALL = {"models": ["mean", "pca"], "corruptors": ["gaussian"], "image_size": 16}
-VOLATILE = {"date", "fit_seconds", "milliseconds_per_picture", "process_peak_memory_mib"}
+TINY = {"models": ["cvae"], "model_params": {"cvae": {"kernels": [2], "latent_size": 2}}}
+VOLATILE = {"date", "fit_seconds", "milliseconds_per_picture", "process_peak_memory_mib", "seconds"}
 
 
-def _settled(records):
-    """The records as they are in a file, without what differs from run to run."""
-    kept = [{k: v for k, v in record.items() if k not in VOLATILE} for record in records]
-    return json.loads(json.dumps(kept))
+def _settled(part):
+    """Records as they are in a file, without what differs from run to run."""
+    if isinstance(part, dict):
+        return {name: _settled(value) for name, value in part.items() if name not in VOLATILE}
+    if isinstance(part, list | tuple):
+        return [_settled(value) for value in part]
+    return part
+
+
+def _trained(events):
+    """What each cell trains, in words."""
+    return [event.title for event in events if isinstance(event, Cell)]
+
+
+@pytest.fixture(autouse=True)
+def few_castings(monkeypatch):
+    """The embedded set of fewer castings: 40 to train, 8 good and 10 defective to test, 5 to validate."""
+    monkeypatch.setattr("recon_anomaly.benchdata.make_parts", partial(make_parts, 40, 8, 2, 1))
 
 
 @pytest.fixture
@@ -61,6 +78,7 @@ def test_a_model_is_trained_once_for_all_scorers():
         ("mean", 1, 2),
         ("pca", 2, 2),
     ]
+    assert {(cell.scorer, cell.schedule, cell.epochs) for cell in cells} == {(None, None, None)}
 
 
 def test_figures_are_those_of_scikit_learn(data):
@@ -328,4 +346,209 @@ def test_a_bench_that_cannot_start_leaves_no_file(tmp_path):
     out = tmp_path / "bench.jsonl"
     with pytest.raises(InputError, match="does not exist"):
         run_bench(tmp_path / "nowhere", out=out)
+    assert not out.exists()
+
+
+def test_every_schedule_trains_every_network_once(data):
+    """Rows go by model, then by schedule; a closed form knows none and is fitted once."""
+    schedules = ["constant", ("constant", {"weights": {"kl": 4}}), ("kl-annealing", {})]
+    settings = {**TINY, "models": ["cvae", "pca"], "schedules": schedules, "epochs": 1}
+    events = list(iter_bench(data, corruptors=[], seeds=[1, 2], **settings))
+    network = "cvae (kernels=[2], latent_size=2)"
+    assert _trained(events) == [
+        title
+        for seed in (1, 2)
+        for title in (
+            f"{network}, constant, seed {seed}",
+            f"{network}, constant (weights={{'kl': 4}}), seed {seed}",
+            f"{network}, kl-annealing, seed {seed}",
+            f"pca, seed {seed}",
+        )
+    ]
+    records = [event for event in events if isinstance(event, dict)]
+    assert len({record["key"] for record in records}) == len(records) == 1 + 2 * 4
+    assert {record["schedule"] for record in records if record["model"] == "pca"} == {None}
+    weighed = records[2]
+    assert weighed["schedule_params"] == {"weights": {"kl": 4}}
+    assert weighed["history"]["records"][0]["weights"] == {"reconstruction": 1.0, "kl": 4.0}
+    fitted = [event for event in events if isinstance(event, Fitted)]
+    assert [event.schedule for event in fitted[:4]] == [
+        "constant",
+        "constant",
+        "kl-annealing",
+        None,
+    ]
+
+
+def test_a_grid_of_parameters_makes_a_row_of_each(data):
+    """Every combination is a model of its own, with the parameters that all have."""
+    grid = {"cvae": {"latent_size": [2, 3]}}
+    params = {"cvae": {"kernels": [2]}}
+    records = run_bench(
+        data, models=["cvae"], model_params=params, model_grid=grid, corruptors=[], epochs=1
+    )
+    assert [record["model_params"] for record in records[1:]] == [
+        {"kernels": [2], "latent_size": 2},
+        {"kernels": [2], "latent_size": 3},
+    ]
+
+
+def test_what_the_training_takes_is_passed_on_and_decides_the_key(data):
+    """Epochs, batch size and learning rate reach the detector; by default they are the model's own."""
+    settings = {**TINY, "corruptors": []}
+    given = {"epochs": 2, "batch_size": 5, "learning_rate": 0.01}
+    record = run_bench(data, **settings, **given)[-1]
+    assert {name: record[name] for name in given} == given
+    assert given.items() <= record["recipe"].items()
+    assert (record["epochs_run"], record["epochs_trained"], record["diverged"]) == (2, 2, None)
+    assert [epoch["learning_rate"] for epoch in record["history"]["records"]] == [0.01, 0.01]
+    other = run_bench(data, **settings, **given | {"batch_size": 6})[-1]
+    assert other["key"] != record["key"]
+
+
+def test_a_schedule_that_lays_out_its_epochs_is_trained_by_them(data):
+    """The number that is given counts for the others, and no lost branch is in what was observed."""
+    schedules = ["constant", ("awl-loss", {"milestones": [1, 2, 4]})]
+    _, constant, adaptive = run_bench(
+        data, schedules=schedules, corruptors=[], epochs=2, every_epoch=True, **TINY
+    )
+    assert (constant["epochs"], constant["epochs_run"]) == (2, 2)
+    assert (adaptive["epochs"], adaptive["epochs_run"], adaptive["recipe"]["epochs"]) == (
+        None,
+        4,
+        4,
+    )
+    assert adaptive["epochs_trained"] > 4
+    led = [(epoch["epoch"], epoch["path"]) for epoch in adaptive["history"]["records"]]
+    assert [(seen["epoch"], seen["path"]) for seen in adaptive["observed"]] == led
+    assert [len(path) for _, path in led] == [0, 1, 2, 2]
+    assert adaptive["observed"][-1]["auroc"] == adaptive["auroc"]  # it keeps the last epoch
+
+
+def test_what_is_seen_in_every_epoch_stands_beside_its_own_test_set(data):
+    """Only networks have epochs, and only the set's own pictures are looked at; Youden's J is the oracle's."""
+    settings = {**TINY, "models": ["cvae", "pca"], "corruptors": ["gaussian"], "epochs": 2}
+    settings |= {"schedules": [("constant", {"keeps": "last"})], "scorers": ["mse", "max1p"]}
+    plain = run_bench(data, **settings)
+    records = run_bench(data, every_epoch=True, **settings)
+    seen = {(r["model"], r["scorer"], r["test_set"]) for r in records if r.get("observed")}
+    assert seen == {("cvae", "mse", "defects"), ("cvae", "max1p", "defects")}
+    for before, record in zip(plain, records, strict=True):
+        assert (before["key"] == record["key"]) == (not record.get("observed"))
+        assert before["scores"] == record["scores"]
+        assert (record.get("history") is None) == (not record.get("observed"))
+    for record in records:
+        if record.get("observed"):
+            last = record["observed"][-1]
+            assert len(record["observed"]) == 2
+            assert last["auroc"] == record["auroc"]
+            oracle = record["decisions"]["youden"]
+            figures = (oracle["recall"], oracle["specificity"], oracle["threshold"])
+            assert (last["sensitivity"], last["specificity"], last["threshold"]) == figures
+
+
+def test_one_class_has_nothing_to_rank_in_every_epoch(data):
+    """With defects alone the epochs have no figures; the bench says so, and goes on."""
+    defects = data.without(range(10))
+    begun, *_, record = (
+        event
+        for event in iter_bench(defects, corruptors=[], epochs=1, every_epoch=True, **TINY)
+        if isinstance(event, Begun | dict)
+    )
+    assert "of one class, so the figures of every epoch are left out" in begun.notes[-1]
+    assert (record["observed"], record["every_epoch"]) == (None, False)
+
+
+LABELLED = {"labelled_validation": True, "corruptors": []}
+
+
+def test_labels_leave_the_same_test_set_to_all(data):
+    """A fifth of the defects is validated on, in no row tested on, and the page says so."""
+    begun, *events = iter_bench(data, models=["mean", "pca"], seeds=[1, 2], **LABELLED)
+    assert begun.notes[-1] == (
+        "squares: labels to validate on come from 2 of its test defects, which are in no test set: "
+        "corner 2 of 8"
+    )
+    records = [event for event in events if isinstance(event, dict)]
+    counts = {
+        (r["n_validation_anomalous"], r["n_test_good"], r["n_test_anomalous"]) for r in records
+    }
+    assert counts == {(2, 10, 6)}
+    assert len({record["data_checksum"] for record in records}) == 1
+    assert all(record["kinds"] == ["good"] * 10 + ["corner"] * 6 for record in records)
+
+
+def test_labels_choose_a_threshold_that_is_no_oracle(data):
+    """AUROC and Youden's J of the validation pictures are those of scikit-learn, by the record alone."""
+    (_, record) = run_bench(data, models=["mean"], **LABELLED)
+    scores = np.append(record["validation_scores"], record["validation_defect_scores"])
+    labels = np.repeat([0, 1], [6, 2])
+    assert record["validation_auroc"] == pytest.approx(roc_auc_score(labels, scores))
+    decision = record["decisions"]["youden-validation"]
+    assert decision == decide(record, "youden-validation")
+    assert not decision["oracle"]
+    called = scores > decision["threshold"]
+    false_alarms, found, _ = roc_curve(labels, scores)
+    best = (found - false_alarms).max()
+    assert called[labels == 1].mean() - called[labels == 0].mean() == pytest.approx(best)
+    plain = run_bench(data, models=["mean"], corruptors=[])[-1]
+    assert "youden-validation" not in plain["decisions"]
+    assert (plain["validation_auroc"], plain["validation_defect_scores"]) == (None, None)
+
+
+def test_a_schedule_that_reads_labels_is_trained_for_each_scorer(data):
+    """Its figures are the scorer's, so a record is the same whatever other scorers are asked for."""
+    settings = {**TINY, "schedules": ["constant", "awl-auc"], "corruptors": [], "epochs": 2}
+    events = list(iter_bench(data, scorers=["mse", "max1p"], **settings))
+    assert [title.partition("), ")[2] for title in _trained(events)] == [
+        "constant, seed 42",
+        "awl-auc by mse, seed 42",
+        "awl-auc by max1p, seed 42",
+    ]
+    both = [event for event in events if isinstance(event, dict)]
+    (_, constant, adaptive) = run_bench(data, scorers=["max1p"], **settings)
+    assert _settled([constant, adaptive]) == _settled([both[2], both[4]])
+    figures = [epoch["figures"]["auroc"] for epoch in adaptive["history"]["records"]]
+    assert figures[adaptive["kept_epoch"] - 1] == pytest.approx(adaptive["validation_auroc"])
+    assert [epoch["figures"] for epoch in constant["history"]["records"]] == [{}, {}]
+
+
+def test_without_defects_to_validate_on_a_schedule_that_reads_labels_is_refused(data, tmp_path):
+    """The error names the schedule that needs none, before anything is written."""
+    good = data.without(range(10, 18))
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(InputError, match="take the schedule 'awl-loss', which needs no labels"):
+        run_bench(good, schedules=["awl-auc"], corruptors=[], out=out, **TINY)
+    assert not out.exists()
+
+
+def test_the_embedded_castings_have_defects_of_their_own_to_validate_on():
+    """They stand beside the training pictures, so the test set stays whole."""
+    records = run_bench(models=["mean"], image_size=16, **LABELLED)
+    assert {(r["n_validation_anomalous"], r["n_test_anomalous"]) for r in records} == {(5, 10)}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"schedules": []}, "at least one is wanted"),
+        ({"schedules": ["constant", "constant"]}, "each once"),
+        ({"schedules": "constant"}, "a list is wanted"),
+        ({"schedules": [("awl-auc", {"update_every": 0})]}, "update_every"),
+        ({"schedules": [("constant", {"weights": {"kld": 1}})]}, "terms are: reconstruction, kl"),
+        (
+            {"model_grid": {"cvae": {"kernels": [[2], [3]]}}},
+            "kernels of 'cvae' stands in model_params",
+        ),
+        ({"model_grid": {"cvae": {"beta": [1]}}}, "does not take"),
+        ({"learning_rate": 0}, "learning_rate=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"models": ["pca"], "model_params": {}, "batch_size": 0}, "batch_size=0"),
+    ],
+)
+def test_what_is_wrong_with_schedules_and_variants_shows_first(data, tmp_path, wrong, words):
+    """Before any training the message names it, and no file is begun."""
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(InputError, match=words):
+        run_bench(data, corruptors=[], out=out, **{**TINY, **wrong})
     assert not out.exists()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,6 +67,39 @@ def test_the_checksum_sees_pixels_and_labels(good):
     }
     assert len(sums) == 3
     assert _data(good[:4].copy(), [0, 0, 1, 1]).checksum() in sums
+
+
+def test_the_checksum_sees_defects_to_validate_on(good):
+    """Data with labels to validate on is another data set; defects that nobody asked for play no part."""
+    data = _data(good[:4], [0, 0, 1, 1])
+    labelled = replace(data, defects=from_array(good[4:6]))
+    spare = replace(data, spare=lambda: from_array(good[4:6]))
+    assert labelled.checksum() != data.checksum() == spare.checksum()
+
+
+def test_leakage_is_looked_for_once(good, monkeypatch):
+    """Several benches on one data set audit it once, and a changed one anew."""
+    calls = []
+
+    def counting(train, test):
+        calls.append(len(test))
+        return find_leakage(train, test)
+
+    monkeypatch.setattr(benchdata, "find_leakage", counting)
+    data = _data(good[:4], [0, 1, 0, 1])
+    assert data.leakage is data.leakage
+    assert data.leakage.leaked.tolist() == [0, 1, 2, 3]
+    assert data.without([3]).leakage.leaked.tolist() == [0, 1, 2]
+    assert calls == [4, 3]
+
+
+def test_what_a_bench_is_given_is_read(tmp_path, good):
+    """A data set stays as it is, None is the embedded one, and a path is a folder."""
+    data = _data(good[:4], [0, 1, 0, 1])
+    assert benchdata.read_data(data, 99, False) is data
+    assert benchdata.read_data(None, 16, False).image_size == (16, 16)
+    with pytest.raises(InputError, match="does not exist"):
+        benchdata.read_data(tmp_path / "no", None, False)
 
 
 def test_test_pictures_can_be_left_out(good):

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from recon_anomaly.decisions import EVERYTHING, ORACLE, called_at, decide, decisions_of
+from recon_anomaly.decisions import (
+    EVERYTHING,
+    ORACLE,
+    RECORD_RULES,
+    YOUDEN_VALIDATION,
+    called_at,
+    decide,
+    decisions_of,
+)
 from recon_anomaly.errors import InputError
 from recon_anomaly.metrics import DECISION
 from recon_anomaly.resampling import draw_resamples
@@ -21,6 +29,7 @@ def record():
         "scores": rng.normal(1.2 * labels).tolist(),
         "labels": labels.tolist(),
         "validation_scores": rng.normal(size=50).tolist(),
+        "validation_defect_scores": rng.normal(1.2, size=10).tolist(),
     }
 
 
@@ -33,6 +42,7 @@ def record():
         ("youden", {}),
         ("best-f1", {}),
         ("sensitivity", {}),
+        ("youden-validation", {}),
     ],
 )
 def test_a_rule_is_decided_from_the_record_alone(record, rule, params):
@@ -51,7 +61,12 @@ def test_a_rule_is_decided_from_the_record_alone(record, rule, params):
         ),
         "value": lambda: 0.5,
     }
-    if rule in wanted:
+    if rule == "youden-validation":
+        scores = np.append(record["validation_scores"], record["validation_defect_scores"])
+        labels = np.repeat([0, 1], [50, 10])
+        gains = {cut: _youden(labels, scores > cut) for cut in [-np.inf, *scores]}
+        assert _youden(labels, scores > found["threshold"]) == pytest.approx(max(gains.values()))
+    elif rule in wanted:
         assert found["threshold"] == pytest.approx(wanted[rule]())
     else:
         cuts = [scores.min() - 1, *scores]
@@ -72,19 +87,24 @@ def test_a_rule_is_decided_from_the_record_alone(record, rule, params):
         assert got == pytest.approx(best)
 
 
+def _youden(labels, called):
+    recall = sklearn_metrics.recall_score
+    return recall(labels, called) + recall(labels, called, pos_label=0)
+
+
 def test_intervals_are_those_of_a_plain_loop(record):
     """Each interval is the quantile of scikit-learn's figure over the record's own resamples."""
     found = decide(record, "value", threshold=0.5)
     labels, called = np.array(record["labels"]), np.array(record["scores"]) > 0.5
-    figures = [
-        (
-            sklearn_metrics.precision_score(labels, called, sample_weight=weights),
-            sklearn_metrics.recall_score(labels, called, sample_weight=weights),
-            sklearn_metrics.recall_score(labels, called, sample_weight=weights, pos_label=0),
-            sklearn_metrics.f1_score(labels, called, sample_weight=weights),
+    figures = []
+    for weights in draw_resamples(labels):
+        (right, alarms), (missed, found_) = sklearn_metrics.confusion_matrix(
+            labels, called, sample_weight=weights
         )
-        for weights in draw_resamples(labels)
-    ]
+        precision, recall = found_ / (found_ + alarms), found_ / (found_ + missed)
+        figures.append(
+            (precision, recall, right / (right + alarms), 2 / (1 / precision + 1 / recall))
+        )
     wanted = np.quantile(figures, [0.025, 0.975], axis=0).T
     assert list(found["intervals"]) == list(DECISION)
     np.testing.assert_allclose(list(found["intervals"].values()), wanted)
@@ -103,6 +123,10 @@ def test_all_rules_without_parameters_are_decided_at_once(record):
     found = decisions_of(scores, labels, threshold, draw_resamples(labels))
     assert set(found) == {"quantile"} | ORACLE == set(RULES) - {"value"}
     assert found == {rule: decide(record, rule) for rule in found}
+    chosen = decide(record, YOUDEN_VALIDATION)["threshold"]
+    labelled = decisions_of(scores, labels, threshold, draw_resamples(labels), chosen)
+    assert set(labelled) == RECORD_RULES - {"value"}
+    assert labelled == {rule: decide(record, rule) for rule in labelled}
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -131,6 +155,8 @@ def test_no_alarm_has_no_precision(record):
         ({}, "value", {"threshold": np.inf}, "finite"),
         ({"scores": None}, "quantile", {}, "the record of 'pca' has no scores"),
         ({"validation_scores": None}, "quantile", {}, "needs validation scores"),
+        ({"validation_defect_scores": None}, YOUDEN_VALIDATION, {}, "--labelled-validation"),
+        ({}, YOUDEN_VALIDATION, {"threshold": 1.0}, "does not take"),
     ],
 )
 def test_what_cannot_be_decided_is_named(record, changes, rule, params, words):

@@ -5,6 +5,8 @@ import pytest
 
 from recon_anomaly import ReconstructionDetector, SavedFileError
 from recon_anomaly.benchdata import BenchData, LabelledPictures
+from recon_anomaly.decisions import decide
+from recon_anomaly.detector import Observed
 from recon_anomaly.inputs import split_validation
 from recon_anomaly.metrics import ranking_metrics
 from recon_anomaly.records import read_records, record_of, start_records, trivial_record
@@ -46,6 +48,47 @@ def test_a_record_holds_scores_and_figures(data, detector):
     assert json.loads(json.dumps(record)) == record
 
 
+def test_a_closed_form_has_no_epochs(data, detector):
+    """There is no recipe, no history and nothing observed, and no labels were asked for."""
+    record = record_of(SETTINGS, detector, data.test, data)
+    empty = ("recipe", "history", "observed", "diverged", "kept_epoch", "validation_auroc")
+    assert {record[name] for name in empty} == {None}
+    assert (record["epochs_run"], record["epochs_trained"]) == (0, 0)
+    assert (record["n_validation_anomalous"], record["validation_defect_scores"]) == (0, None)
+
+
+def test_a_network_has_its_recipe_and_its_history_beside_its_own_test_set(data):
+    """The records of other test sets name the epochs only, since the history would be the same."""
+    params = {"kernels": [2], "latent_size": 2}
+    detector = ReconstructionDetector("cvae", model_params=params, epochs=2)
+    detector.fit(data.train.take(slice(20)), validation_data=data.train.take(slice(20, 30)))
+    settings = {"model": "cvae", "seed": 1, "scorer": "mse"}
+    seen = [Observed(1, (), {"mse": np.arange(18.0)}), Observed(2, (), {"mse": np.zeros(18)})]
+    record = record_of(settings, detector, data.test, data, observed=seen)
+    assert record["recipe"] == detector.recipe_
+    assert [epoch["epoch"] for epoch in record["history"]["records"]] == [1, 2]
+    assert record["history"]["terms"] == ["reconstruction", "kl"]
+    assert [epoch["auroc"] for epoch in record["observed"]] == [1.0, 0.5]
+    assert record["kinds"] == list(data.test.kinds)
+    assert json.loads(json.dumps(record)) == record
+    other = LabelledPictures("noise", data.test.pictures, data.test.labels, data.test.kinds)
+    elsewhere = record_of(settings, detector, other, data, observed=seen)
+    assert (elsewhere["history"], elsewhere["observed"]) == (None, None)
+    assert elsewhere["epochs_trained"] == 2
+
+
+def test_scores_of_defects_to_validate_on_make_a_threshold(data, detector):
+    """They are kept with their AUROC, and the decision is made from the record alone."""
+    highest = max(-detector.validation_scores_)
+    defects = highest + np.array([1.0, 2.0])
+    record = record_of(SETTINGS, detector, data.test, data, defect_scores=defects)
+    assert record["validation_auroc"] == 1.0
+    assert record["validation_defect_scores"] == defects.tolist()
+    found = record["decisions"]["youden-validation"]
+    assert highest < found["threshold"] < highest + 1
+    assert found == decide(record, "youden-validation")
+
+
 def test_intervals_stand_around_their_figures(data, detector):
     """Each ranking figure and each decision's figure lies in its interval."""
     scores = np.random.default_rng(0).normal(size=18) + data.test.labels
@@ -67,6 +110,7 @@ def test_the_trivial_record_has_one_decision_and_no_scores(data):
     assert (decision["recall"], decision["specificity"], decision["oracle"]) == (1.0, 0.0, False)
     assert decision["precision"] == pytest.approx(8 / 18)
     assert record["intervals"]["auroc"] == [0.5, 0.5]
+    assert record["kinds"] == list(data.test.kinds)
 
 
 def test_records_are_read_as_they_were_written(tmp_path):

@@ -51,6 +51,17 @@ def test_unknown_is_empty_and_parameters_are_json(records):
     assert row["model_params"] == '{"n": [1]}'
 
 
+def test_the_recipe_is_the_one_that_was_used(records):
+    """What nobody said is filled in; a closed form has none."""
+    *_, record = records
+    recipe = {"epochs": 50, "batch_size": 16, "learning_rate": 0.003}
+    rows = list(csv.DictReader(io.StringIO(csv_text([record | {"recipe": recipe}, record]))))
+    found = [{name: row[name] for name in recipe} for row in rows]
+    rules = len(record["decisions"])
+    assert found[:rules] == [{name: str(value) for name, value in recipe.items()}] * rules
+    assert found[rules:] == [dict.fromkeys(recipe, "")] * rules
+
+
 def test_no_records_leave_the_header():
     """An empty bench has the header line alone."""
     assert csv_text([]) == ",".join(COLUMNS) + "\n"

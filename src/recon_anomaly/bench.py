@@ -1,37 +1,40 @@
-"""Grids of runs: models x seeds, each trained once, scored by every scorer on every test set.
+"""Grids of runs: models x schedules x seeds, each trained once, scored by every scorer on every test set.
 
 A record is a pure function of its settings; their hash is its key, so that a bench which was stopped
-goes on where it was.
+goes on where it was. A training whose schedule reads figures of labelled pictures depends on the scorer
+that makes them, so each scorer has one of its own.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .audit import find_leakage
-from .benchdata import BenchData, corrupted, embedded, from_folder
-from .decisions import EVERYTHING_DEFECTIVE, decide
+from .benchdata import BenchData, corrupted, read_data
+from .detector import Observed
 from .devices import choose_device
 from .errors import InputError, TrainingError
-from .estimators import ReconstructionDetector
-from .events import Begun, Cell, Event, Failed, Fitted
-from .records import record_of, start_records, trivial_record
+from .events import Cell, Event, Failed, Fitted, begin
+from .grid import UNTRAINED, Row, build_rows
+from .history import EpochRecord
+from .labelling import with_labels
+from .ledger import Ledger
+from .records import record_of, trivial_record
 from .registry import build
-from .settings import Settings, build_once, check_grid, key_of
+from .settings import Settings
+from .store import Pictures, joined
 from .thresholds import value
-from .writing import whole_file
+from .training import Tick
+from .variants import Schedule, check_grid
 
-__all__ = ["DEFAULT_CORRUPTORS", "DEFAULT_EPOCHS", "DEFAULT_MODELS", "iter_bench", "run_bench"]
+__all__ = ["DEFAULT_CORRUPTORS", "DEFAULT_MODELS", "iter_bench", "run_bench"]
 
 DEFAULT_MODELS = ("cae", "cvae", "mean", "brightness", "pca", "nearest")
 DEFAULT_CORRUPTORS = ("gaussian", "salt-and-pepper", "objects")
-DEFAULT_EPOCHS = 50
 
 
 def run_bench(*args: Any, **kwargs: Any) -> list[dict[str, Any]]:
@@ -52,13 +55,17 @@ def iter_bench(
     *,
     models: Sequence[str] = DEFAULT_MODELS,
     model_params: Mapping[str, Mapping[str, Any]] | None = None,
+    model_grid: Mapping[str, Any] | None = None,
+    schedules: Sequence[Schedule] = ("constant",),
     scorers: Sequence[str] = ("mse",),
     corruptors: Sequence[str] = DEFAULT_CORRUPTORS,
-    schedule: str = "constant",
-    schedule_params: Mapping[str, Any] | None = None,
     seeds: Sequence[int] = (42,),
     image_size: int | tuple[int, int] | None = None,
-    epochs: int = DEFAULT_EPOCHS,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    labelled_validation: bool = False,
+    every_epoch: bool = False,
     split_by_part: bool = False,
     drop_leaked: bool = False,
     threshold: float | None = None,
@@ -77,17 +84,29 @@ def iter_bench(
         Registered names.
     model_params : mapping, optional
         Parameters by model name.
+    model_grid : mapping, optional
+        By model name what scikit-learn's ``ParameterGrid`` takes, as ``{"cvae": {"latent_size": [8, 16]}}``:
+        each combination is a model of its own, with the model's ``model_params`` beside.
+    schedules : sequence of str or (str, mapping)
+        Registered names, alone or with parameters; every model is trained by each. Models that are fitted
+        in closed form are fitted once, and their records have the schedule None.
     scorers, corruptors : sequences of str
         Registered names; each corruptor makes a test set of the good test pictures and their
         corrupted copies, beside the set's own defects.
-    schedule, schedule_params : str, and mapping, optional
-        As in `ReconstructionDetector`.
     seeds : sequence of int
         Each trains every model once, with its own share of 20 % of the good pictures for validation.
     image_size : int or (int, int), optional
         By default 64 for the embedded set and 256 for a folder.
-    epochs : int
-        At the most; early stopping may end sooner.
+    epochs, batch_size, learning_rate : int, int, float, optional
+        As in `ReconstructionDetector`, for all that are trained; by default each model's own. A
+        schedule that lays out its own epochs is trained by these.
+    labelled_validation : bool
+        Take labelled pictures to validate on, as `with_labels` says, also where no schedule needs them. All
+        models and schedules are then tested on the same pictures, and have the decision
+        "youden-validation".
+    every_epoch : bool
+        Score the set's own test pictures after every epoch, too, which costs time: the record has the
+        figures in "observed". Whoever picks an epoch by them is an oracle.
     split_by_part : bool
         Split the good pictures anew, those to validate on too, so that no part is on both sides:
         augmented copies of one photograph are kept together (`recon_anomaly.parts.find_parts`).
@@ -119,11 +138,10 @@ def iter_bench(
     SavedFileError
         When ``out`` exists and ``resume`` is not given, or cannot be written.
     """
-    params = dict(model_params or {})
-    check_grid(models, params, scorers, corruptors, seeds, epochs)
+    params, grid = dict(model_params or {}), dict(model_grid or {})
+    check_grid(models, params, grid, schedules, scorers, corruptors, seeds, epochs)
     for scorer in scorers:
         build("scorer", scorer)
-    build("schedule", schedule, schedule_params)
     choose_device(device)
     if threshold is not None:
         value(np.empty(0), threshold=threshold)
@@ -132,123 +150,113 @@ def iter_bench(
                 f"threshold={threshold} is in the unit of one scorer; got {', '.join(scorers)}: name "
                 "one, or leave the threshold out"
             )
-    records = start_records(out, resume)
-    data = _data(data, image_size, skip_unreadable)
+    ledger = Ledger(out, resume, threshold)
+    data = read_data(data, image_size, skip_unreadable)
     if split_by_part and data.parts is None:
         data = data.by_part()
-    weights = build_once(models, params, data.train.shape)
-    begun = _begun(data, corruptors, drop_leaked)
+    recipe: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
+    rows = build_rows(models, params, grid, schedules, data.train, **recipe)
+    if labelled_validation or any(row.needs_labels for row in rows):
+        data = with_labels(data)
+    begun = begin(data, corruptors, drop_leaked, every_epoch)
     yield begun
     data = begun.data
     spoiling = corruptors if (data.test.labels == 0).any() else ()
     tests = [corrupted(data, name, build("corruptor", name)[0]) for name in spoiling] + [data.test]
-    settings = Settings(
-        data,
-        epochs,
-        schedule,
-        dict(schedule_params or {}),
-        drop_leaked,
-        params,
-        weights,
-        data.checksum(),
-    )
+    every_epoch = every_epoch and len(np.unique(data.test.labels)) == 2
+    settings = Settings(data, drop_leaked, every_epoch, data.checksum())
     near = begun.leakage.count("near")
     leakage = {"identical": len(begun.leakage.twins) - near, "near": near}
-    for record in records:  # what is known of the data now, also beside figures of an earlier day
-        if record["data_checksum"] == settings.checksum:
-            record["leakage"] = leakage
-    done = {record["key"]: record for record in records}
-
-    def decided(record: dict[str, Any]) -> dict[str, Any]:
-        if threshold is None or record["scores"] is None:
-            return record
-        fixed = decide(record, "value", threshold=threshold)
-        return record | {"decisions": record["decisions"] | {"value": fixed}}
-
-    def keep(record: dict[str, Any], **more: Any) -> dict[str, Any]:
-        record = decided(record | {"leakage": leakage, **more})
-        records.append(record)
-        if out is not None:
-            with whole_file(out) as temporary:
-                temporary.write_text("".join(json.dumps(line) + "\n" for line in records))
-        return record
+    ledger.note_leakage(settings.checksum, leakage)
 
     for test in tests:
-        made = settings.of(EVERYTHING_DEFECTIVE, None, None, test.name)
-        yield done[key_of(made)] if key_of(made) in done else keep(trivial_record(made, test, data))
+        made = settings.of(UNTRAINED, None, None, test.name)
+        if ledger.knows(made):
+            yield ledger.known(made)
+        else:
+            yield ledger.keep(trivial_record(made, test, data))
     failed: list[str] = []
-    grid = [(seed, model) for seed in seeds for model in models]
-    for number, (seed, model) in enumerate(grid, start=1):
-        wanted = {
-            (scorer, test.name): settings.of(model, seed, scorer, test.name)
-            for scorer in scorers
-            for test in tests
-        }
-        missing = {place for place, made in wanted.items() if key_of(made) not in done}
-        for place, made in wanted.items():
-            if place not in missing:
-                yield decided(done[key_of(made)])
+    cells = [
+        (seed, row, group)
+        for seed in seeds
+        for row in rows
+        for group in ([[scorer] for scorer in scorers] if row.needs_labels else [list(scorers)])
+    ]
+    for number, (seed, row, group) in enumerate(cells, start=1):
+        missing = []
+        for scorer in group:
+            for test in tests:
+                made = settings.of(row, seed, scorer, test.name)
+                if ledger.knows(made):
+                    yield ledger.known(made)
+                else:
+                    missing.append((scorer, test, made))
         if not missing:
             continue
-        yield Cell(model, seed, number, len(grid))
-        training, validation = data.split_validation(0.2, seed)
-        detector = ReconstructionDetector(
-            model,
-            model_params=params.get(model),
-            scorer=scorers[0],
-            schedule=schedule,
-            schedule_params=schedule_params,
-            epochs=epochs,
-            random_state=seed,
-            device=device,
-        )
+        training = _said_of(row, seed, group)
+        cell = Cell(**training, number=number, count=len(cells), epochs=row.planned)
+        yield cell
+        good, validation = data.split_validation(0.2, seed)
+        detector = row.detector(group[0], seed, device)
         started = time.perf_counter()
         try:
-            yield from detector.iter_fit(training, validation_data=validation)
+            fitting = detector.iter_fit(
+                good,
+                validation_data=_labelled(validation, data) if row.needs_labels else validation,
+                observed=data.test.pictures if every_epoch and row.schedule is not None else None,
+                observed_scorers=group,
+            )
+            seen = yield from _without_observed(fitting)
         except TrainingError as error:  # the other cells are worth having
-            failed.append(f"{model}, seed {seed}: {error}")
-            yield Failed(model, seed, error)
+            failed.append(f"{cell.title}: {error}")
+            yield Failed(**training, error=error)
             continue
         fit_seconds = round(time.perf_counter() - started, 3)
-        for scorer in scorers:
+        for scorer in group:
             scored = detector.with_scorer(scorer, validation)
-            for test in tests:
-                if (scorer, test.name) in missing:
-                    record = record_of(wanted[scorer, test.name], scored, test, data)
-                    yield keep(record, fit_seconds=fit_seconds)
-        yield Fitted(model, seed, detector, tests)
+            defects = None if data.defects is None else scored.anomaly_score(data.defects)
+            for wanted, test, made in missing:
+                if wanted == scorer:
+                    record = record_of(
+                        made, scored, test, data, defect_scores=defects, observed=seen
+                    )
+                    yield ledger.keep(record | {"fit_seconds": fit_seconds})
+        yield Fitted(**training, detector=detector, tests=tests)
     if failed:
-        raise TrainingError(f"{len(failed)} of {len(grid)} trainings failed: {'; '.join(failed)}")
+        raise TrainingError(f"{len(failed)} of {len(cells)} trainings failed: {'; '.join(failed)}")
 
 
-def _data(
-    data: str | os.PathLike[str] | BenchData | None,
-    image_size: int | tuple[int, int] | None,
-    skip_unreadable: bool,
-) -> BenchData:
-    if isinstance(data, BenchData):
-        return data
-    if data is None:
-        return embedded(64 if image_size is None else image_size)
-    size = 256 if image_size is None else image_size
-    return from_folder(data, size, skip_unreadable=skip_unreadable)
+def _without_observed(
+    fitting: Iterator[Tick | EpochRecord | Observed],
+) -> Generator[Tick | EpochRecord, None, list[Observed]]:
+    """Hand a training's events on, and return what was observed of the test pictures."""
+    seen = []
+    for event in fitting:
+        if isinstance(event, Observed):
+            seen.append(event)
+        else:
+            yield event
+    return seen
 
 
-def _begun(data: BenchData, corruptors: Sequence[str], drop_leaked: bool) -> Begun:
-    """Look for leakage, drop it where that is wanted, and say so."""
-    leakage = find_leakage(data.train, data.test.pictures)
-    skipped = {**dict(data.train.skipped), **dict(data.test.pictures.skipped)}
-    notes = [f"left out: {path}: {reason}" for path, reason in skipped.items()]
-    notes += [f"{data.name}: {leakage.sentence(data.test.labels)}"]
-    if drop_leaked and leakage.twins:
-        data = data.without(leakage.leaked)
-        bad = int(data.test.labels.sum())
-        notes.append(
-            f"{data.name}: tested without them, on {len(data.test.labels) - bad} good and {bad} "
-            "anomalous pictures"
-        )
-    if corruptors and data.test.labels.all():
-        notes.append(
-            f"{data.name}: no good test picture to corrupt, so {', '.join(corruptors)} are left out"
-        )
-    return Begun(data, leakage, tuple(notes))
+def _said_of(row: Row, seed: int, group: Sequence[str]) -> dict[str, Any]:
+    """Return what the events of a training say of it."""
+    return {
+        "model": row.model,
+        "model_params": row.model_params,
+        "schedule": row.schedule,
+        "schedule_params": row.schedule_params,
+        "seed": seed,
+        "scorer": group[0] if row.needs_labels else None,
+    }
+
+
+def _labelled(validation: Pictures, data: BenchData) -> tuple[Pictures, np.ndarray]:
+    """Return the good validation pictures with the defects, and labels as ``fit`` wants them."""
+    assert data.defects is not None
+    labels = np.repeat([1, -1], [len(validation), len(data.defects)])
+    return joined(validation, data.defects), labels

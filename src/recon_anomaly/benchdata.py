@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from .audit import Leakage, find_leakage
 from .datasets import find_labelled
 from .errors import InputError
 from .inputs import split_validation
@@ -21,7 +23,15 @@ from .randomness import corrupt
 from .store import Pictures, from_array, joined
 from .synthetic import make_parts
 
-__all__ = ["DEFECTS", "BenchData", "LabelledPictures", "corrupted", "embedded", "from_folder"]
+__all__ = [
+    "DEFECTS",
+    "BenchData",
+    "LabelledPictures",
+    "corrupted",
+    "embedded",
+    "from_folder",
+    "read_data",
+]
 
 DEFECTS = "defects"
 """Name of the test set of a data set's own defects."""
@@ -55,6 +65,12 @@ class BenchData:
         How the folder was laid out, as `find_labelled` names it; None where there is no folder.
     parts : ndarray of shape (n_train,) or None
         The part that each training picture shows, where they were told apart.
+    defects : Pictures or None
+        Anomalous pictures to validate on, none of them in the test set; `with_labels` brings them.
+    defects_from : str
+        Where these come from, in words.
+    spare : callable or None
+        Reads defects that are neither trained nor tested on, as those of a training folder.
     """
 
     name: str
@@ -63,6 +79,14 @@ class BenchData:
     image_size: tuple[int, int]
     layout: str | None = None
     parts: np.ndarray | None = None
+    defects: Pictures | None = None
+    defects_from: str = ""
+    spare: Callable[[], Pictures] | None = field(default=None, repr=False)
+
+    @cached_property
+    def leakage(self) -> Leakage:
+        """Which test pictures stand in the training pictures; looked for once."""
+        return find_leakage(self.train, self.test.pictures)
 
     def split_validation(self, share: float, seed: int) -> tuple[Pictures, Pictures]:
         """Return training and validation pictures; where parts are known, none is on both sides."""
@@ -105,8 +129,10 @@ class BenchData:
         )
 
     def checksum(self) -> str:
-        """Return a fingerprint of all pixels and labels."""
-        parts = (self.train.checksum(), self.test.pictures.checksum(), *map(str, self.test.kinds))
+        """Return a fingerprint of all pixels and labels, those to validate on included."""
+        parts = [self.train.checksum(), self.test.pictures.checksum(), *map(str, self.test.kinds)]
+        if self.defects is not None:
+            parts.append(self.defects.checksum())
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
     def without(self, positions: Iterable[int]) -> BenchData:
@@ -137,7 +163,8 @@ def embedded(image_size: int | tuple[int, int] = 64, *, seed: int = 42) -> Bench
     parts = make_parts(image_size=image_size, seed=seed)
     height, width = parts.train.shape[1:3]
     test = LabelledPictures(DEFECTS, from_array(parts.test), parts.labels, parts.kinds)
-    return BenchData("embedded", from_array(parts.train), test, (height, width))
+    spare = partial(from_array, parts.validation_defects)
+    return BenchData("embedded", from_array(parts.train), test, (height, width), spare=spare)
 
 
 def from_folder(
@@ -164,7 +191,33 @@ def from_folder(
     labels = np.array([kind != "good" for kind in kinds], dtype=np.int64)
     tests = LabelledPictures(DEFECTS, test, labels, kinds)
     name = Path(folder).resolve().name
-    return BenchData(name, train, tests, (height, width), found.layout)
+    spare = None
+    if found.validation_defects:
+        spare = partial(
+            read_pictures,
+            found.validation_defects,
+            image_size=(height, width),
+            channels=train.shape[2],
+            on_error=on_error,
+        )
+    return BenchData(name, train, tests, (height, width), found.layout, spare=spare)
+
+
+def read_data(
+    data: str | os.PathLike[str] | BenchData | None,
+    image_size: int | tuple[int, int] | None,
+    skip_unreadable: bool,
+) -> BenchData:
+    """Return a data set as it is, that of a folder, or the embedded one for None.
+
+    ``image_size`` is by default 64 for the embedded set and 256 for a folder.
+    """
+    if isinstance(data, BenchData):
+        return data
+    if data is None:
+        return embedded(64 if image_size is None else image_size)
+    size = 256 if image_size is None else image_size
+    return from_folder(data, size, skip_unreadable=skip_unreadable)
 
 
 def corrupted(

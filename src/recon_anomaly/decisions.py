@@ -20,9 +20,12 @@ __all__ = [
     "EVERYTHING",
     "EVERYTHING_DEFECTIVE",
     "ORACLE",
+    "RECORD_RULES",
+    "YOUDEN_VALIDATION",
     "called_at",
     "decide",
     "decisions_of",
+    "youden_of_validation",
 ]
 
 EVERYTHING_DEFECTIVE = "everything-defective"
@@ -34,6 +37,12 @@ EVERYTHING = "everything"
 ORACLE = NEED_LABELS
 """Rules that choose by looking at the test labels, which in use nobody has."""
 
+YOUDEN_VALIDATION = "youden-validation"
+"""Youden's J on the labelled validation pictures: no oracle, but it wants some defects beforehand."""
+
+RECORD_RULES = frozenset({*RULES, YOUDEN_VALIDATION})
+"""Every rule that can be asked of a record."""
+
 
 def decide(record: Mapping[str, Any], rule: str, **params: float) -> dict[str, Any]:
     """Return what a threshold rule makes of the scores of a record.
@@ -41,10 +50,12 @@ def decide(record: Mapping[str, Any], rule: str, **params: float) -> dict[str, A
     Parameters
     ----------
     record : mapping
-        A record of a bench; of its keys "scores", "labels" and "validation_scores" are used.
+        A record of a bench; of its keys "scores", "labels", "validation_scores" and
+        "validation_defect_scores" are used.
     rule : str
-        "quantile" of the validation pictures' scores, "value" (a threshold that is given), or one
-        that looks at the test labels: "youden", "best-f1", "sensitivity".
+        "quantile" of the good validation pictures' scores, "value" (a threshold that is given),
+        "youden-validation" (where the bench had defects to validate on), or one that looks at the test
+        labels: "youden", "best-f1", "sensitivity".
     **params : float
         The rule's own: ``false_alarm`` of quantile, ``threshold`` of value.
 
@@ -68,19 +79,39 @@ def decide(record: Mapping[str, Any], rule: str, **params: float) -> dict[str, A
     >>> found["true_positives"], found["false_positives"], found["recall"]
     (1, 1, 0.5)
     """
-    if rule not in RULES:
-        raise InputError(f"rule={rule!r} is unknown; say one of: {', '.join(sorted(RULES))}")
+    if rule not in RECORD_RULES:
+        raise InputError(f"rule={rule!r} is unknown; say one of: {', '.join(sorted(RECORD_RULES))}")
     if record["scores"] is None:
         raise InputError(f"the record of {record['model']!r} has no scores, so no rule applies")
     scores, labels = np.array(record["scores"]), np.array(record["labels"])
+    validation = record.get("validation_scores") or []
+    defects = record.get("validation_defect_scores") or []
     if rule in ORACLE:
         threshold = find_threshold(rule, scores, labels, **params)
+    elif rule == YOUDEN_VALIDATION:
+        if not defects:
+            raise InputError(
+                f"rule {rule!r} needs scores of defects to validate on, and the record has none; run the "
+                "bench with labelled_validation=True (--labelled-validation)"
+            )
+        threshold = youden_of_validation(np.array(validation), np.array(defects), **params)
     else:
-        validation = record.get("validation_scores")
         if rule == "quantile" and not validation:
             raise InputError("rule 'quantile' needs validation scores, and the record has none")
-        threshold = find_threshold(rule, np.array(validation or []), None, **params)
+        threshold = find_threshold(rule, np.array(validation), None, **params)
     return called_at(threshold, scores, labels, draw_resamples(labels), oracle=rule in ORACLE)
+
+
+def youden_of_validation(good: np.ndarray, defects: np.ndarray, **params: float) -> float:
+    """Return the threshold of Youden's J between the validation pictures and the defects among them.
+
+    Examples
+    --------
+    >>> youden_of_validation(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    2.5
+    """
+    labels = np.repeat([0, 1], [len(good), len(defects)])
+    return find_threshold("youden", np.append(good, defects), labels, **params)
 
 
 def decisions_of(
@@ -88,6 +119,7 @@ def decisions_of(
     labels: np.ndarray,
     threshold: float,
     counts: np.ndarray,
+    youden_validation: float | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return the decision of each rule that needs no parameter.
 
@@ -99,6 +131,8 @@ def decisions_of(
         The detector's own, by the quantile of its validation pictures' scores.
     counts : ndarray of shape (resamples, n)
         From `draw_resamples`.
+    youden_validation : float, optional
+        The threshold of Youden's J on labelled validation pictures.
 
     Returns
     -------
@@ -107,6 +141,10 @@ def decisions_of(
         class.
     """
     found = {"quantile": called_at(threshold, scores, labels, counts, oracle=False)}
+    if youden_validation is not None:
+        found[YOUDEN_VALIDATION] = called_at(
+            youden_validation, scores, labels, counts, oracle=False
+        )
     if len(np.unique(labels)) == 2:
         for rule in ("youden", "best-f1", "sensitivity"):
             chosen = find_threshold(rule, scores, labels)

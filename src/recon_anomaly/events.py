@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .audit import Leakage
 from .benchdata import BenchData, LabelledPictures
+from .cells import in_words
 from .detector import BaseDetector
 from .errors import TrainingError
 from .history import EpochRecord
 from .training import Tick
 
-__all__ = ["Begun", "Cell", "Event", "Failed", "Fitted"]
+__all__ = ["Begun", "Cell", "Event", "Failed", "Fitted", "Training", "begin"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Begun:
     leakage : Leakage
         Which test pictures, counted before any were dropped, stand in the training pictures.
     notes : tuple of str
-        What a reader of the figures has to know: the leakage first, then what was left out.
+        What a reader of the figures has to know: the leakage first, then what was left out, and where
+        labels to validate on come from.
     """
 
     data: BenchData
@@ -34,34 +39,132 @@ class Begun:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One training that is about to start: ``number`` of ``count``, from 1."""
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training of a bench.
+
+    Attributes
+    ----------
+    model, model_params : str, and mapping
+        What is trained.
+    schedule, schedule_params : str or None, and mapping
+        None for a model that is fitted in closed form.
+    seed : int
+        Of everything random.
+    scorer : str or None
+        Whose figures the schedule reads, so that another scorer has a training of its own; None where one
+        training serves all scorers.
+
+    Examples
+    --------
+    >>> training = Training(model="cvae", model_params={"latent_size": 8}, schedule="constant",
+    ...                     schedule_params={}, seed=1, scorer=None)
+    >>> training.title
+    'cvae (latent_size=8), constant, seed 1'
+    """
 
     model: str
+    model_params: Mapping[str, Any]
+    schedule: str | None
+    schedule_params: Mapping[str, Any]
     seed: int
+    scorer: str | None
+
+    @property
+    def variant(self) -> str:
+        """The model and its parameters in words."""
+        return in_words(self.model, self.model_params)
+
+    @property
+    def schedule_words(self) -> str:
+        """The schedule and its parameters in words; empty where there is none."""
+        return "" if self.schedule is None else in_words(self.schedule, self.schedule_params)
+
+    @property
+    def way(self) -> str:
+        """The schedule in words, with the scorer that it depends on."""
+        by = "" if self.scorer is None else f" by {self.scorer}"
+        return f"{self.schedule_words}{by}"
+
+    @property
+    def title(self) -> str:
+        """All of it in words."""
+        return ", ".join(part for part in (self.variant, self.way, f"seed {self.seed}") if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell(Training):
+    """One training that is about to start.
+
+    Attributes
+    ----------
+    number, count : int
+        It is the ``number``-th of ``count``, from 1.
+    epochs : int or None
+        How many are planned; None for a closed form.
+    """
+
     number: int
     count: int
+    epochs: int | None
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """One training that went well, with the test sets that its detector will now be scored on."""
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Training):
+    """One training that went well, with the test sets that its detector was scored on."""
 
-    model: str
-    seed: int
     detector: BaseDetector
     tests: list[LabelledPictures]
 
 
-@dataclass(frozen=True)
-class Failed:
+@dataclass(frozen=True, kw_only=True)
+class Failed(Training):
     """One training that failed, and why."""
 
-    model: str
-    seed: int
     error: TrainingError
 
 
 Event = Begun | Cell | Tick | EpochRecord | Fitted | Failed | dict[str, Any]
 """What `iter_bench` gives; the dictionaries are records."""
+
+
+def begin(
+    data: BenchData, corruptors: Sequence[str], drop_leaked: bool, every_epoch: bool
+) -> Begun:
+    """Look for leakage, drop it where that is wanted, and say so, with what else has to be known.
+
+    Parameters
+    ----------
+    data : BenchData
+        As it was read.
+    corruptors, drop_leaked, every_epoch
+        As in `iter_bench`.
+
+    Raises
+    ------
+    InputError
+        When no test picture is left.
+    """
+    leakage = data.leakage
+    stores = [data.train, data.test.pictures, *([] if data.defects is None else [data.defects])]
+    skipped = {path: reason for store in stores for path, reason in store.skipped}
+    notes = [f"left out: {path}: {reason}" for path, reason in skipped.items()]
+    notes += [f"{data.name}: {leakage.sentence(data.test.labels)}"]
+    if drop_leaked and leakage.twins:
+        data = data.without(leakage.leaked)
+        bad = int(data.test.labels.sum())
+        notes.append(
+            f"{data.name}: tested without them, on {len(data.test.labels) - bad} good and {bad} "
+            "anomalous pictures"
+        )
+    if corruptors and data.test.labels.all():
+        notes.append(
+            f"{data.name}: no good test picture to corrupt, so {', '.join(corruptors)} are left out"
+        )
+    if data.defects is not None:
+        notes.append(f"{data.name}: labels to validate on come from {data.defects_from}")
+    if every_epoch and len(np.unique(data.test.labels)) < 2:
+        notes.append(
+            f"{data.name}: test pictures of one class, so the figures of every epoch are left out"
+        )
+    return Begun(data, leakage, tuple(notes))

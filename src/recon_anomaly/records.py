@@ -8,17 +8,19 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .benchdata import BenchData, LabelledPictures
-from .decisions import EVERYTHING, called_at, decisions_of
-from .detector import BaseDetector
+from .benchdata import DEFECTS, BenchData, LabelledPictures
+from .decisions import EVERYTHING, called_at, decisions_of, youden_of_validation
+from .detector import BaseDetector, Observed
 from .errors import SavedFileError
 from .metrics import ranking_metrics
+from .observations import figures_of_epochs
 from .resampling import draw_resamples, percentile_intervals, resampled_ranking
 from .settings import key_of
 from .writing import check_writable
@@ -64,27 +66,63 @@ def record_of(
     detector: BaseDetector,
     test: LabelledPictures,
     data: BenchData,
+    *,
+    defect_scores: np.ndarray | None = None,
+    observed: Sequence[Observed] = (),
 ) -> dict[str, Any]:
     """Score a test set with a fitted detector and return the record of it.
 
     It keeps the anomaly scores of all test and validation pictures, from which `decide` makes any
     decision anew.
+
+    Parameters
+    ----------
+    settings : dict
+        From ``Settings.of``; a training that was observed says "every_epoch".
+    detector : fitted detector
+        Its own scorer scores.
+    test : LabelledPictures
+        What to score.
+    data : BenchData
+        The data set that this belongs to.
+    defect_scores : ndarray of shape (m,), optional
+        What the detector made of the defects to validate on, where there are some.
+    observed : sequence of Observed
+        What the network made of the set's own test pictures after every epoch.
     """
     started = time.perf_counter()
     scores = detector.anomaly_score(test.pictures)
     seconds = time.perf_counter() - started
     history = detector.history_
     counts = draw_resamples(test.labels)
+    own, trained = test.name == DEFECTS, history.planned_epochs > 0
+    figures = None
+    if own and observed:
+        figures = figures_of_epochs(observed, settings["scorer"], test.labels, history)
+    good = -detector.validation_scores_
+    chosen = auroc = None
+    if defect_scores is not None:
+        chosen = youden_of_validation(good, defect_scores)
+        labels = np.repeat([0, 1], [len(good), len(defect_scores)])
+        auroc = ranking_metrics(labels, np.append(good, defect_scores))["auroc"]
     return {
         **_settings_and_counts(settings, test, data),
         "scores": scores.tolist(),
         "labels": test.labels.tolist(),
-        "validation_scores": (-detector.validation_scores_).tolist(),
+        "kinds": list(test.kinds),
+        "validation_scores": good.tolist(),
+        "validation_defect_scores": None if defect_scores is None else defect_scores.tolist(),
+        "validation_auroc": auroc,
         **_ranking(test.labels, scores, counts),
-        "decisions": decisions_of(scores, test.labels, -detector.offset_, counts),
+        "decisions": decisions_of(scores, test.labels, -detector.offset_, counts, chosen),
+        "observed": figures,
         "device": str(detector._device()),
+        "recipe": detector.recipe_ if trained else None,
         "epochs_run": len(history),
+        "epochs_trained": history.epochs_trained,
         "kept_epoch": history.kept_epoch,
+        "diverged": history.diverged,
+        "history": json.loads(json.dumps(history.to_dict())) if own and trained else None,
         "scorer_uses": detector.scorer_uses_,
         "milliseconds_per_picture": round(1000 * seconds / len(scores), 4),
         **_circumstances(),
@@ -102,6 +140,7 @@ def trivial_record(
         **_settings_and_counts(settings, test, data),
         "scores": None,
         "labels": test.labels.tolist(),
+        "kinds": list(test.kinds),
         "validation_scores": None,
         **_ranking(test.labels, alike, counts),
         "decisions": {EVERYTHING: decision | {"threshold": None}},
@@ -116,6 +155,7 @@ def _settings_and_counts(
         "key": key_of(settings),
         **settings,
         "n_good": len(data.train),
+        "n_validation_anomalous": 0 if data.defects is None else len(data.defects),
         "n_test_good": int((test.labels == 0).sum()),
         "n_test_anomalous": int((test.labels == 1).sum()),
     }

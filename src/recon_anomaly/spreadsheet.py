@@ -21,6 +21,8 @@ _SETTINGS = (
     "height",
     "width",
     "epochs",
+    "batch_size",
+    "learning_rate",
     "schedule",
     "schedule_params",
     "model",
@@ -28,7 +30,14 @@ _SETTINGS = (
     "scorer",
     "seed",
 )
-_COUNTS = ("n_good", "n_test_good", "n_test_anomalous", "leaked_identical", "leaked_near")
+_COUNTS = (
+    "n_good",
+    "n_validation_anomalous",
+    "n_test_good",
+    "n_test_anomalous",
+    "leaked_identical",
+    "leaked_near",
+)
 _DECIDED = (
     "rule",
     "oracle",
@@ -42,7 +51,9 @@ _CIRCUMSTANCES = (
     "fit_seconds",
     "milliseconds_per_picture",
     "epochs_run",
+    "epochs_trained",
     "kept_epoch",
+    "diverged",
     "process_peak_memory_mib",
     "device",
     "machine",
@@ -61,6 +72,7 @@ COLUMNS = (
     *_SETTINGS,
     *_COUNTS,
     *_with_ends(RANKING),
+    "validation_auroc",
     *_DECIDED,
     *_with_ends(DECISION),
     *_CIRCUMSTANCES,
@@ -71,7 +83,8 @@ COLUMNS = (
 def csv_text(records: Iterable[Mapping[str, Any]]) -> str:
     """Return all figures of records as CSV with a header line.
 
-    Numbers are written in full precision; what is unknown is empty; parameters are JSON.
+    Numbers are written in full precision; what is unknown is empty; parameters are JSON. Epochs, batch size
+    and learning rate are those of the recipe as it was used.
 
     Parameters
     ----------
@@ -90,6 +103,10 @@ def csv_text(records: Iterable[Mapping[str, Any]]) -> str:
         height, width = record["image_size"]
         common = {name: record.get(name) for name in COLUMNS}
         common |= {"height": height, "width": width}
+        recipe = record.get("recipe") or {}
+        common |= {
+            name: recipe[name] for name in ("epochs", "batch_size", "learning_rate") if recipe
+        }
         common |= {f"leaked_{kind}": count for kind, count in record["leakage"].items()}
         common |= {
             name: json.dumps(record[name], sort_keys=True)

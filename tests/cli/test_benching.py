@@ -2,13 +2,14 @@ import csv
 import io
 import json
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
-from recon_anomaly import ReconstructionDetector, TrainingError, make_parts
+from recon_anomaly import ReconstructionDetector, TrainingError, make_parts, run_bench
 from recon_anomaly.cli import pages
 from recon_anomaly.records import read_records
 from recon_anomaly.report import tables
@@ -24,10 +25,25 @@ def put(folder, pictures):
         Image.fromarray(picture[..., 0]).save(folder / f"{k:02}.png")
 
 
+@pytest.fixture(autouse=True)
+def few_castings(monkeypatch):
+    """The embedded set of fewer castings: 40 to train, 8 good and 10 defective to test, 5 to validate."""
+    monkeypatch.setattr("recon_anomaly.benchdata.make_parts", partial(make_parts, 40, 8, 2, 1))
+
+
 @pytest.fixture(scope="module")
 def parts():
     """16 px castings: 24 good to train, 8 good and 10 defective to test."""
     return make_parts(24, 8, 2, image_size=16)
+
+
+@pytest.fixture(scope="module")
+def records():
+    """A bench of two models and two seeds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recon_anomaly.benchdata.make_parts", partial(make_parts, 40, 8, 2, 1))
+        settings = {"models": ["mean", "pca"], "corruptors": ["objects"], "image_size": 16}
+        return run_bench(seeds=[1, 2], **settings)
 
 
 @pytest.fixture
@@ -58,8 +74,8 @@ def test_bench_prints_tables_and_writes_records(tmp_path, run):
         "embedded: no test picture was found in the training pictures\n\n**emb"
     )
     assert stdout.count("| everything-defective |") == 4
-    assert "**embedded, objects: 60 good and 60 anomalous" in stdout
-    assert "**Decisions: embedded, defects: 60 good and 60 anomalous" in stdout
+    assert "**embedded, objects: 8 good and 8 anomalous" in stdout
+    assert "**Decisions: embedded, defects: 8 good and 10 anomalous" in stdout
     assert stdout.count("| pca | mse | best-f1 (oracle) |") == 2
     assert "brackets: 95 % bootstrap interval" in stdout
     assert len(out.read_text().splitlines()) == 6
@@ -85,8 +101,6 @@ def test_without_options_the_defaults_are_as_they_were(tmp_path, run, monkeypatc
         "data": None,
         "out": tmp_path / "a.jsonl",
         "resume": False,
-        "model_params": {},
-        "schedule": "constant",
         "split_by_part": False,
         "skip_unreadable": False,
         "drop_leaked": False,
@@ -186,7 +200,7 @@ def test_the_preset_runs_all_protocols(both, run):
     assert {r["layout"] for r in records} == {"castings", "good-and-defective"}
     assert {r["seed"] for r in records} == {None, 42}
     assert {r["test_set"] for r in records} == {"gaussian", "salt-and-pepper", "objects", "defects"}
-    assert {r["epochs"] for r in records} == {1}  # an explicit option beats the preset's
+    assert {r["epochs"] for r in records if r["schedule"]} == {1}  # an option beats the preset's
     notes = page.split("\n\n**")[0]
     assert notes.startswith("casting_data: 2 of 8 good")
     assert "casting_512x512: no test picture was found" in notes
@@ -226,7 +240,7 @@ def test_the_presets_own_settings_count_where_no_option_is_given(both, run, monk
         ("casting_512x512, split by part (19 to train, 5 to test)", (256, 256)),
     ]
     (_, _, first), (_, _, second), _ = seen
-    assert first["models"][:4] == ("cae", "cvae", "tcae", "tcvae")
+    assert first["models"][:4] == ["cae", "cvae", "tcae", "tcvae"]
     assert (first["scorers"], first["seeds"], first["epochs"]) == (("mse",), (42,), 50)
     assert (first["resume"], second["resume"]) == (False, True)
 
@@ -253,22 +267,19 @@ def test_a_failed_training_leaves_the_tables_of_the_others(both, run, monkeypatc
 def test_plots_are_drawn_for_every_training(tmp_path, run):
     """--plots draws curves and histograms of each test set, and pictures of each fitted detector."""
     pytest.importorskip("matplotlib")
-    command = ["bench", *SMALL, "--seeds", "1,2", "--out", tmp_path / "a.jsonl"]
+    command = ["bench", "--models", "mean", "--corruptors", "", "--image-size", "16"]
+    command += ["--seeds", "1,2", "--out", tmp_path / "a.jsonl"]
     code, _, errors = run(*command, "--plots", tmp_path / "plots")
     assert code == 0, errors
     found = sorted(path.name for path in (tmp_path / "plots").iterdir())
     pictures = [name for name in found if name.endswith("-pictures.png")]
-    assert pictures == [
-        f"embedded-{model}-seed{seed}-16x16-pictures.png"
-        for model in ("mean", "pca")
-        for seed in (1, 2)
-    ]
+    assert pictures == [f"embedded-mean-seed{seed}-16x16-pictures.png" for seed in (1, 2)]
     assert "no pictures of" not in errors
-    assert sum("precision-recall" in name for name in found) == 2
+    assert sum("precision-recall" in name for name in found) == 1
     assert all(f"plots/{name}" in errors for name in found)
     _, _, errors = run(*command, "--resume", "--plots", tmp_path / "again")
-    assert "no pictures of mean, pca: they are drawn when a model is trained" in errors
-    assert len([*(tmp_path / "again").iterdir()]) == 4
+    assert "no pictures of mean: they are drawn when a model is trained" in errors
+    assert len([*(tmp_path / "again").iterdir()]) == 2
 
 
 def test_plots_without_matplotlib_end_before_any_training(tmp_path, run, monkeypatch):
@@ -284,10 +295,8 @@ def test_plots_without_matplotlib_end_before_any_training(tmp_path, run, monkeyp
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_tables_fit_on_a_terminal(monkeypatch, width, tmp_path, run):
+def test_tables_fit_on_a_terminal(monkeypatch, width, records):
     """Drawn tables are no wider than the terminal and cut nothing off."""
-    run("bench", *SMALL, "--seeds", "1,2", "--out", tmp_path / "a.jsonl")
-    records = read_records(tmp_path / "a.jsonl")
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=width, color_system=None)
     monkeypatch.setattr(pages, "Console", lambda: console)
@@ -314,7 +323,19 @@ def test_tables_fit_on_a_terminal(monkeypatch, width, tmp_path, run):
         (["--rules", "value"], 2, "wants a --threshold"),
         (["--threshold", "1", "--scorers", "mse,max1p"], 1, "in the unit of one scorer"),
         (["--threshold", "nan"], 1, "finite number"),
-        (["--preset", "nakata", "--data", "EMPTY"], 2, "known are: klimkevicius"),
+        (["--preset", "nagata", "--data", "EMPTY"], 2, "known are: klimkevicius"),
+        (["--preset", "nakata", "--data", "EMPTY", "--epochs", "0"], 1, "at least one epoch"),
+        (
+            ["--preset", "nakata", "--data", "EMPTY", "--schedules", "awl-auc"],
+            2,
+            "says itself which",
+        ),
+        (["--schedules", "awl"], 2, "known are: awl-auc"),
+        (["--schedule-param", "update_every=3"], 2, "SCHEDULE.NAME=VALUE is wanted"),
+        (["--schedule-param", "awl-auc.update_every=3"], 2, "none of the schedules: constant"),
+        (["--schedules", "constant,constant"], 1, "each once"),
+        (["--model-grid", "pca.n_components=3"], 2, "MODEL.NAME=[VALUE,...] is wanted"),
+        (["--models", "pca", "--model-grid", "cae.kernels=[[4]]"], 2, "none of the models: pca"),
         (["--preset", "klimkevicius"], 2, "wants --data"),
         (["--preset", "klimkevicius", "--data", "EMPTY"], 1, "holds no data set of preset"),
         (["--csv", "nowhere/a.csv"], 1, "cannot write nowhere/a.csv"),
@@ -352,11 +373,89 @@ def test_unreadable_pictures_can_be_left_out(castings, run):
     assert (record["n_test_good"], record["labels"].count(0)) == (7, 7)
 
 
-def test_a_schedules_parameters_reach_the_records(run, tmp_path):
-    """--schedule-param makes a beta-VAE of the CVAE, and a record of its own."""
-    command = ["bench", *SMALL, "--models", "cvae", "--epochs", "1", "--corruptors", "", "--json"]
-    code, page, errors = run(
-        *command, "--out", tmp_path / "a.jsonl", "--schedule-param", 'weights={"kl": 4}'
-    )
+NETWORK = ["--models", "cvae", "--model-param", "cvae.kernels=[2]", "--image-size", "16"]
+NETWORK += ["--corruptors", "", "--epochs", "1"]
+
+
+def test_schedules_and_grids_make_rows(run, tmp_path):
+    """Every variant is trained by every schedule, with its parameters and in its own way."""
+    command = ["bench", *NETWORK, "--model-grid", "cvae.latent_size=[2,3]"]
+    command += ["--schedules", "constant,awl-auc", "--schedule-param", 'constant.weights={"kl": 4}']
+    command += ["--batch-size", "8", "--learning-rate", "0.01", "--out", tmp_path / "a.jsonl"]
+    code, page, errors = run(*command, "--json")
+    assert code == 0, errors
+    records = json.loads(page)[1:]
+    assert [(r["model_params"]["latent_size"], r["schedule"]) for r in records] == [
+        (size, schedule) for size in (2, 3) for schedule in ("constant", "awl-auc")
+    ]
+    assert records[0]["schedule_params"] == {"weights": {"kl": 4}}
+    assert {(r["recipe"]["batch_size"], r["recipe"]["learning_rate"]) for r in records} == {
+        (8, 0.01)
+    }
+    assert {r["n_validation_anomalous"] for r in records} == {5}
+    assert "[4/4] cvae (kernels=[2], latent_size=3), awl-auc by mse, seed 42" in errors
+    assert "labels to validate on come from 5 defects" in errors
+
+
+def test_a_schedules_parameters_alone_are_those_of_the_default(run, tmp_path):
+    """--schedule-param makes a beta-VAE of the CVAE without naming the schedule again."""
+    command = ["bench", *NETWORK, "--out", tmp_path / "a.jsonl", "--json"]
+    code, page, errors = run(*command, "--schedule-param", 'constant.weights={"kl": 4}')
     assert code == 0, errors
     assert json.loads(page)[-1]["schedule_params"] == {"weights": {"kl": 4}}
+
+
+def test_labels_and_every_epoch_are_asked_for(run, tmp_path):
+    """Without a schedule that needs them, labels are taken where they are wanted; so are the epochs."""
+    command = ["bench", *NETWORK, "--out", tmp_path / "a.jsonl", "--json"]
+    code, page, errors = run(*command, "--labelled-validation", "--every-epoch")
+    assert code == 0, errors
+    record = json.loads(page)[-1]
+    assert len(record["observed"]) == 1
+    assert "youden-validation" in record["decisions"]
+
+
+def test_the_schedules_of_a_network_are_drawn_beside_each_other(run, tmp_path, monkeypatch):
+    """A picture of both detectors joins those of each."""
+    pytest.importorskip("matplotlib")
+    panels = []
+    monkeypatch.setattr(
+        "recon_anomaly.cli.drawing.draw_panels", lambda *_: panels.append(_[-1]) or _[2]
+    )
+    monkeypatch.setattr("recon_anomaly.plots.draw_records", lambda records, folder: [])
+    command = ["bench", *NETWORK, "--model-param", "cvae.latent_size=2"]
+    command += ["--schedules", "constant,awl-auc", "--out", tmp_path / "a.jsonl"]
+    code, _, errors = run(*command, "--plots", tmp_path / "plots")
+    assert code == 0, errors
+    assert len(panels) == 2
+    (path,) = (tmp_path / "plots").iterdir()
+    assert "constant-awl-auc_by_mse" in path.name
+    assert f"plot: {path}" in errors
+
+
+def test_the_nakata_preset_runs_its_grids_on_every_set(castings, run, tmp_path):
+    """Both experiments and the trivial rows share the test pictures, and the paper's tables follow."""
+    out = tmp_path / "n.jsonl"
+    command = ["bench", "--preset", "nakata", "--data", castings, "--epochs", "1", "--out", out]
+    command += ["--image-size", "16", "--seeds", "1", "--model-param", "vae.latent_size=2"]
+    command += ["--model-param", "vae.kernels=[2]"]
+    code, page, errors = run(*command, "--scorers", "mse")
+    assert code == 0, errors
+    records = read_records(out)
+    trained = [(r["model_params"]["likelihood"], r["schedule"]) for r in records if r["schedule"]]
+    likelihoods = ("bernoulli", "gaussian")
+    assert sorted(trained) == sorted(
+        (likelihood, schedule)
+        for likelihood in likelihoods
+        for schedule in ("constant", "awl-auc", "constant", "awl-loss")
+    )
+    assert {r["model"] for r in records} == {
+        *("everything-defective", "vae", "mean", "brightness", "pca", "nearest")
+    }
+    assert len({record["key"] for record in records}) == len(records)
+    assert {(r["data_checksum"], r["n_test_anomalous"]) for r in records} == {
+        (records[0]["data_checksum"], 8)
+    }
+    assert page.count("casting_data: 2 of 8 good") == 1
+    assert "Table 6" in page
+    assert run(*command, "--scorers", "mse", "--resume")[1] == page

@@ -17,7 +17,7 @@ __all__ = ["page", "show"]
 WIDE = 112
 """Columns of a terminal from which on an interval fits on one line."""
 
-_TEXTS = ("model", "scorer", "rule")
+_TEXTS = ("data set", "model", "scorer", "schedule", "rule")
 _BREAKS = {"precision": "preci-\nsion", "(sensitivity)": "(sensi-\ntivity)"} | {
     "specificity": "speci-\nficity",
     "threshold": "thresh-\nold",

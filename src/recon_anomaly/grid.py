@@ -1,0 +1,152 @@
+"""The rows of a bench: models x schedules, each built once before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .backbones import weights_checksums
+from .batches import Batches
+from .decisions import EVERYTHING_DEFECTIVE
+from .devices import choose_device
+from .errors import TrainingError
+from .estimators import ReconstructionDetector
+from .history import History
+from .images import measure_range
+from .randomness import seeded
+from .registry import build, build_network, load
+from .store import Pictures
+from .training import evaluate
+from .variants import Schedule, named, variants_of
+
+__all__ = ["UNTRAINED", "Row", "build_rows"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to train, which each seed does once: a model and a schedule, each with its parameters.
+
+    Attributes
+    ----------
+    model, model_params : str, and mapping
+        A registered name; parameters as a file of records gives them back.
+    schedule, schedule_params : str or None, and mapping
+        None where the model is fitted in closed form, which knows no schedule.
+    epochs, batch_size, learning_rate : int, int, float or None
+        What the detector is given. A closed form gets no epochs and no learning rate, a schedule that
+        lays out its own epochs none either.
+    planned : int or None
+        How many epochs that makes, at the most; None for a closed form.
+    needs_labels : bool
+        Whether the schedule reads figures of labelled pictures: the training then depends on the scorer.
+    weights : mapping
+        Checksums of frozen pretrained weights.
+    """
+
+    model: str
+    model_params: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str | None = None
+    schedule_params: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    planned: int | None = None
+    needs_labels: bool = False
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+    def detector(self, scorer: str, seed: int, device: str = "auto") -> ReconstructionDetector:
+        """Return the detector that this row trains, not yet fitted."""
+        return ReconstructionDetector(
+            self.model,
+            model_params=self.model_params,
+            scorer=scorer,
+            schedule=self.schedule or "constant",
+            schedule_params=self.schedule_params,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            random_state=seed,
+            device=device,
+        )
+
+
+UNTRAINED = Row(EVERYTHING_DEFECTIVE)
+"""The row that calls each picture anomalous; nothing is trained."""
+
+
+def build_rows(
+    models: Sequence[str],
+    model_params: Mapping[str, Mapping[str, Any]],
+    model_grid: Mapping[str, Any],
+    schedules: Sequence[Schedule],
+    pictures: Pictures,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+) -> list[Row]:
+    """Build every network once and throw it away, so that what is wrong shows before hours of training.
+
+    The first of ``pictures`` goes through each network that is trained, and each schedule weighs the loss
+    terms of each once.
+
+    Parameters
+    ----------
+    models, model_params, model_grid, schedules, epochs, batch_size, learning_rate
+        As in `iter_bench`.
+    pictures : Pictures
+        To train on.
+
+    Returns
+    -------
+    list of Row
+        By model, its variants, and the schedules where it is trained by one.
+
+    Raises
+    ------
+    InputError, PluginError
+        When a parameter is wrong, weights are missing, a plugin cannot be imported, or a schedule names a
+        term that a model does not have.
+    """
+    rows = []
+    for model in models:
+        for params in variants_of(model, model_params, model_grid):
+            with seeded(choose_device("cpu"), 0):
+                network = build_network(load("model", model), pictures.shape, params)
+            weights = weights_checksums(network)
+            if hasattr(network, "fit_batches"):
+                row = Row(model, params, batch_size=batch_size, weights=weights)
+                row.detector("mse", 0)._recipe()
+                rows.append(row)
+                continue
+            terms = _terms(network, pictures)
+            for name, schedule_params in named(schedules):
+                schedule, _ = build("schedule", name, schedule_params)
+                row = Row(
+                    model,
+                    params,
+                    name,
+                    schedule_params,
+                    epochs=epochs if getattr(schedule, "planned_epochs", None) is None else None,
+                    batch_size=batch_size,
+                    learning_rate=learning_rate,
+                    needs_labels=bool(getattr(schedule, "needs", ())),
+                    weights=weights,
+                )
+                row = replace(row, planned=row.detector("mse", 0)._recipe()["epochs"])
+                if terms and row.planned:
+                    schedule(History(terms, row.planned))
+                rows.append(row)
+    return rows
+
+
+def _terms(network: Any, pictures: Pictures) -> tuple[str, ...]:
+    """Return the loss terms of an untrained network; none where they are not finite, as its training says."""
+    first = pictures.take([0])
+    device = choose_device("cpu")
+    with seeded(device, 0):
+        try:
+            return tuple(evaluate(network, Batches(first, measure_range(pictures), 1, device)))
+        except TrainingError:
+            return ()

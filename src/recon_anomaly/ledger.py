@@ -1,0 +1,73 @@
+"""The records of a bench while it runs: those of an earlier day, those that are new, and their file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from .decisions import decide
+from .records import start_records
+from .settings import key_of
+from .writing import whole_file
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Keeps records by their keys, and writes the file anew after each.
+
+    Parameters
+    ----------
+    out : path, optional
+        A JSON-lines file.
+    resume : bool
+        Go on with the records that it has.
+    threshold : float, optional
+        Adds the decisions of this fixed threshold to every record with scores that is given.
+
+    Raises
+    ------
+    SavedFileError
+        When ``out`` exists and ``resume`` is not given, or cannot be written.
+    """
+
+    def __init__(
+        self, out: str | os.PathLike[str] | None, resume: bool, threshold: float | None = None
+    ) -> None:
+        self.out = out
+        self.threshold = threshold
+        self.leakage: dict[str, int] = {}
+        self._records = start_records(out, resume)
+        self._done = {record["key"]: record for record in self._records}
+
+    def note_leakage(self, checksum: str, leakage: dict[str, int]) -> None:
+        """Put what is known of the data now beside its figures, also those of an earlier day."""
+        self.leakage = leakage
+        for record in self._records:
+            if record["data_checksum"] == checksum:
+                record["leakage"] = leakage
+
+    def knows(self, settings: Mapping[str, Any]) -> bool:
+        """Return whether there was a record of these settings before this bench."""
+        return key_of(settings) in self._done
+
+    def known(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return that record."""
+        return self._decided(self._done[key_of(settings)])
+
+    def keep(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a new record, write the file, and return what it became."""
+        kept = self._decided({**record, "leakage": self.leakage})
+        self._records.append(kept)
+        if self.out is not None:
+            with whole_file(self.out) as temporary:
+                temporary.write_text("".join(json.dumps(line) + "\n" for line in self._records))
+        return kept
+
+    def _decided(self, record: dict[str, Any]) -> dict[str, Any]:
+        if self.threshold is None or record["scores"] is None:
+            return record
+        fixed = decide(record, "value", threshold=self.threshold)
+        return record | {"decisions": record["decisions"] | {"value": fixed}}
