@@ -1,7 +1,6 @@
 import pytest
 
 from recon_anomaly.comparison import paper_tables
-from recon_anomaly.presets import KLIMKEVICIUS
 
 
 def record(model="cae", test_set="defects", figures=(0.9, 0.7, 0.8), pr_auc=0.898, **changes):
@@ -29,12 +28,12 @@ def record(model="cae", test_set="defects", figures=(0.9, 0.7, 0.8), pr_auc=0.89
 
 def rows(*records, number=0):
     """Return one of the tables' rows by their first cell."""
-    return {row[0]: row[1:] for row in paper_tables(records, KLIMKEVICIUS)[number].rows}
+    return {row[0]: row[1:] for row in paper_tables(records)[number].rows}
 
 
 def test_a_cell_has_paper_here_and_difference():
     """Table 3 of the paper stands beside the bench's figures, in the paper's columns."""
-    (table,) = paper_tables([record()], KLIMKEVICIUS)
+    (table,) = paper_tables([record()])
     assert table.columns == ("model", "RECALL", "PRECISION", "F1-SCORE", "PRC-AUC")
     assert table.rows == (
         (
@@ -99,7 +98,7 @@ def test_table_1_has_both_noises():
 def test_a_table_for_each_test_set_that_was_run():
     """Tables 1, 2 and 3 come in the paper's order, and one that was not run is left out."""
     tests = ["defects", "objects", "salt-and-pepper"]
-    titles = [t.title for t in paper_tables([record(test_set=t) for t in tests], KLIMKEVICIUS)]
+    titles = [t.title for t in paper_tables([record(test_set=t) for t in tests])]
     assert [title.partition(",")[2][:8] for title in titles] == [" Table 1", " Table 2", " Table 3"]
     assert rows(record(test_set="objects"), number=0)["cae"][0] == ".855 / .900 / +.045"
 
@@ -123,7 +122,7 @@ def test_seeds_are_averaged():
 )
 def test_other_settings_have_tables_of_their_own(changes, words):
     """Another size, training, data set or scorer is never averaged in."""
-    found = paper_tables([record(), record(pr_auc=0.1, **changes)], KLIMKEVICIUS)
+    found = paper_tables([record(), record(pr_auc=0.1, **changes)])
     assert [len(table.rows) for table in found] == [1, 1]
     assert words in found[1].title
     assert found[1].rows[0][4].startswith(".837 / .100")
@@ -131,9 +130,7 @@ def test_other_settings_have_tables_of_their_own(changes, words):
 
 def test_each_scorers_table_has_the_trivial_row():
     """Calling everything anomalous needs no scorer, so it stands in the tables of all."""
-    found = paper_tables(
-        [record("everything-defective"), record(), record(scorer="max1p")], KLIMKEVICIUS
-    )
+    found = paper_tables([record("everything-defective"), record(), record(scorer="max1p")])
     assert [[row[0] for row in table.rows] for table in found] == [
         ["cae", "everything-defective"]
     ] * 2
@@ -141,12 +138,36 @@ def test_each_scorers_table_has_the_trivial_row():
 
 def test_the_paper_speaks_of_its_own_data_only():
     """Records of another layout have no such tables."""
-    assert (
-        paper_tables([record(layout="good-and-defective"), record(layout=None)], KLIMKEVICIUS) == []
-    )
+    assert paper_tables([record(layout="good-and-defective"), record(layout=None)]) == []
 
 
 def test_parameters_are_shown_and_compared_all_the_same():
     """A model with parameters of its own keeps the paper's figures, and says the parameters."""
     found = rows(record(model_params={"kernels": [8]}))
     assert found["cae (kernels=[8])"][3] == ".837 / .898 / +.061"
+
+
+def test_what_is_not_trained_stands_in_every_table():
+    """A closed form and the trivial row have neither epochs nor schedule, and count once each."""
+    untrained = {"schedule": None, "epochs": None}
+    records = [
+        record("everything-defective", **untrained),
+        record(),
+        record(epochs=3),
+        record("pca", **untrained),
+        record("everything-defective", **untrained),
+    ]
+    found = paper_tables(records)
+    assert [[row[0] for row in table.rows] for table in found] == [
+        ["cae", "pca", "everything-defective"]
+    ] * 2
+    assert ["at most 50 epochs" in found[0].title, "at most 3 epochs" in found[1].title] == [
+        True
+    ] * 2
+    assert "±" not in str(found)
+
+
+def test_without_networks_there_are_the_tables_of_the_others():
+    """A bench of closed forms alone has the paper's tables, whose title knows no training."""
+    (table,) = paper_tables([record("pca", schedule=None, epochs=None)])
+    assert table.title.endswith("casting_300, mse, 256x256 px")

@@ -1,136 +1,147 @@
-from pathlib import Path
+from dataclasses import replace
+from inspect import signature
 
 import pytest
 
-from recon_anomaly.errors import InputError, PictureWarning
-from recon_anomaly.presets import KLIMKEVICIUS, PRESETS, find_preset
-from recon_anomaly.registry import offers
+from recon_anomaly.bench import iter_bench, run_bench
+from recon_anomaly.benchdata import embedded
+from recon_anomaly.errors import InputError
+from recon_anomaly.presets import KLIMKEVICIUS, NAKATA, PRESETS, find_preset
+from recon_anomaly.printed import KLIMKEVICIUS as KLIMKEVICIUS_TABLES
+from recon_anomaly.registry import build, offers
 
-CASTINGS = ("train/ok_front/a.png", "test/ok_front/b.png", "test/def_front/c.png")
-SINGLE = ("ok_front/a.png", "ok_front/b.png", "def_front/c.png")
-
-
-def touch(root: Path, *names: str) -> None:
-    # Layouts are told by names alone, so the files may be empty.
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def found(root: Path) -> dict[str, str]:
-    """The folders of the protocols below the root, by layout."""
-    places = KLIMKEVICIUS.find_data(root)
-    return {known.layout: path.relative_to(root).as_posix() for known, path in places.items()}
+NAMES = sorted(PRESETS)
 
 
 def test_presets_are_found_by_name():
     """Every preset is found by its own name, and another name lists them."""
-    assert all(find_preset(name).name == name for name in PRESETS)
+    assert all(find_preset(name).name == name for name in NAMES)
     with pytest.raises(
-        InputError, match="preset='klimkevičius' is unknown; known are: klimkevicius"
+        InputError, match="preset='klimkevičius' is unknown; known are: klimkevicius, nakata"
     ):
         find_preset("klimkevičius")
 
 
-def test_the_figures_are_those_of_the_paper():
-    """Rows as the paper prints them: recall, precision, F1 and PRC-AUC of Tables 1 to 3."""
-    noise, objects, real = KLIMKEVICIUS.tables
-    assert set(noise.figures.values()) == {(0.996, 1, 0.998, 1)}
-    assert objects.figures["tcae"] == (0.859, 0.945, 0.9, 0.9705)
-    assert real.figures["cae"] == (0.993, 0.653, 0.788, 0.837)
-    for table in KLIMKEVICIUS.tables:
-        assert list(table.figures) == ["cae", "cvae", "tcae", "tcvae"]
-        for recall, precision, f1, _ in table.figures.values():
-            assert f1 == pytest.approx(2 * recall * precision / (recall + precision), abs=0.002)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_names_what_there_is(name):
+    """Arguments are those of the bench; models, scorers, corruptors and schedules are built in."""
+    for grid in PRESETS[name].grids():
+        assert set(grid) <= set(signature(iter_bench).parameters)
+        for kind in ("model", "scorer", "corruptor"):
+            assert set(grid[f"{kind}s"]) <= {offer.name for offer in offers(kind)}
+        assert set(grid.get("model_grid", {})) <= set(grid["models"])
+        for schedule in grid.get("schedules", ()):
+            known, params = (schedule, {}) if isinstance(schedule, str) else schedule
+            build("schedule", known, params)
 
 
-@pytest.mark.parametrize("preset", PRESETS.values(), ids=str)
-def test_a_preset_names_what_there_is(preset):
-    """Models, scorers and corruptors are built in, and tables speak of test sets that are made."""
-    for kind, names in {
-        "model": preset.models,
-        "scorer": preset.scorers,
-        "corruptor": preset.corruptors,
-    }.items():
-        assert set(names) <= {offer.name for offer in offers(kind)}
-    made = {*preset.corruptors, "defects"}
-    assert all(set(table.test_sets) <= made for table in preset.tables)
-    assert all(set(table.figures) <= set(preset.models) for table in preset.tables)
-    assert preset.layout in {protocol.layout for protocol in preset.protocols}
+@pytest.mark.parametrize("name", NAMES)
+def test_all_grids_see_the_same_pictures(name):
+    """Size, test sets and labels to validate on do not differ, so that rows can be compared."""
+    grids = PRESETS[name].grids()
+    for same in ("image_size", "corruptors", "scorers", "labelled_validation"):
+        assert len({str(grid.get(same)) for grid in grids}) == 1
+
+
+def test_klimkevicius_is_one_grid():
+    """Models, scorer, noises, seed, size and epochs are the paper's; its tables speak of what is made."""
+    (grid,) = KLIMKEVICIUS.grids()
+    assert grid["models"] == (
+        "cae",
+        "cvae",
+        "tcae",
+        "tcvae",
+        "mean",
+        "brightness",
+        "pca",
+        "nearest",
+    )
+    assert (grid["scorers"], grid["seeds"], grid["image_size"]) == (("mse",), (42,), 256)
+    assert (grid["epochs"], KLIMKEVICIUS.grids(7)[0]["epochs"]) == (50, 7)
+    made = {*grid["corruptors"], "defects"}
+    assert made == {name for table in KLIMKEVICIUS_TABLES for name in table.test_sets}
+
+
+def test_nakata_is_two_experiments_and_the_trivial_rows():
+    """Seeds, epochs, batches, likelihoods and scores are those of the paper's Sections 4.1.2 and 5.1."""
+    first, second, trivial = NAKATA.grids()
+    for grid in (first, second):
+        assert grid["models"] == ("vae",)
+        assert grid["model_grid"] == {"vae": {"likelihood": ["bernoulli", "gaussian"]}}
+        assert (grid["batch_size"], grid["learning_rate"]) == (32, 1e-4)
+    assert first["schedules"] == (("constant", {"keeps": "auroc"}), "awl-auc")
+    assert (first["seeds"], first["epochs"], first["every_epoch"]) == (
+        (1, 10, 20, 50, 100),
+        100,
+        True,
+    )
+    assert second["schedules"] == (
+        ("constant", {"keeps": "last"}),
+        ("awl-loss", {"milestones": [100, 150, 200]}),
+    )
+    assert (second["seeds"], second["epochs"]) == ((1, 10, 20), 200)
+    assert trivial["models"] == ("mean", "brightness", "pca", "nearest")
+    assert set(trivial["seeds"]) == {*first["seeds"], *second["seeds"]}
+    assert all(grid["labelled_validation"] for grid in (first, second, trivial))
 
 
 @pytest.mark.parametrize(
-    ("one", "two"),
-    [
-        ("castings", "others"),
-        ("casting_data/casting_data", "casting_512x512/casting_512x512"),
-        ("a/b/c", "d/e/f"),
-    ],
+    ("epochs", "milestones"), [(1, [1, 2, 3]), (2, [2, 3, 4]), (3, [3, 4, 6]), (40, [40, 60, 80])]
 )
-def test_both_protocols_are_found_however_nested(tmp_path, one, two):
-    """Data sets up to three levels down are found, the paper's split first, others passed over."""
-    touch(tmp_path / one, *CASTINGS)
-    touch(tmp_path / two, *SINGLE)
-    touch(tmp_path / "bottle", "train/good/a.png", "test/crack/b.png")
-    touch(tmp_path / "tiles", "MT_Free/a.jpg", "MT_Free/b.jpg", "MT_Free/a.png", "MT_Fray/c.jpg")
-    assert found(tmp_path) == {"castings": one, "good-and-defective": two}
-    assert next(iter(found(tmp_path))) == "castings"
+def test_another_number_of_epochs_scales_nakata(epochs, milestones):
+    """Milestones keep their proportions and ascend, and the conventional training is as long."""
+    first, second, _ = NAKATA.grids(epochs)
+    (_, params) = second["schedules"][1]
+    assert (first["epochs"], params["milestones"]) == (epochs, milestones)
+    assert second["epochs"] == milestones[-1]
 
 
-@pytest.mark.parametrize(
-    ("names", "layout"), [(CASTINGS, "castings"), (SINGLE, "good-and-defective")]
-)
-def test_the_folder_itself_may_be_the_data_set(tmp_path, names, layout):
-    """A folder that is laid out so is taken, also when it is the only one."""
-    touch(tmp_path, *names)
-    assert found(tmp_path) == {layout: "."}
-
-
-def test_what_lies_too_deep_is_not_found(tmp_path):
-    """Below three levels nothing is looked for."""
-    touch(tmp_path / "a" / "b" / "c" / "d", *CASTINGS)
-    with pytest.raises(InputError, match="found: no labelled folder"):
-        found(tmp_path)
-
-
-def test_nothing_found_says_what_is_wanted_and_what_is_there(tmp_path):
-    """The error has the wanted layouts, the ones that are there, and why a near miss is none."""
-    touch(tmp_path / "bottle", "train/good/a.png", "test/crack/b.png")
-    touch(tmp_path / "castings", *CASTINGS[:2])
-    (tmp_path / "castings" / "test" / "def_front").mkdir()
-    with pytest.raises(InputError) as caught:
-        found(tmp_path)
-    message = str(caught.value)
-    assert "wanted is at least one of" in message
-    assert "train/ok_front, test/ok_front and test/def_front" in message
-    assert "512x512 pictures, in ok_front and def_front" in message
-    assert "bottle (layout mvtec)" in message
-    assert "def_front holds no picture" in message
-
-
-def test_the_halves_of_a_spoilt_set_are_no_sets(tmp_path):
-    """A castings folder whose test half is empty is not run on its training half, and is told of."""
-    touch(tmp_path / "castings", *(f"train/{name}" for name in SINGLE), "test/ok_front/d.png")
-    (tmp_path / "castings" / "test" / "def_front").mkdir()
-    touch(tmp_path / "others", *SINGLE)
-    with pytest.warns(PictureWarning, match=r"passed over: .*def_front"):
-        assert found(tmp_path) == {"good-and-defective": "others"}
-
-
-def test_two_of_a_kind_are_a_question(tmp_path):
-    """Several folders of one layout are listed, so that one can be named."""
-    touch(tmp_path / "one", *CASTINGS)
-    touch(tmp_path / "two", *CASTINGS)
-    with pytest.raises(InputError, match=r"several folders of layout castings: .*one, .*two; name"):
-        found(tmp_path)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_epoch_is_refused(name):
+    """Less than one epoch trains nothing."""
+    with pytest.raises(InputError, match="epochs=0: at least one epoch"):
+        PRESETS[name].grids(0)
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    """The folder has to exist."""
+    """The folder of the data has to exist."""
     with pytest.raises(InputError, match="nowhere is not a folder"):
-        found(tmp_path / "nowhere")
+        NAKATA.find_data(tmp_path / "nowhere")
 
 
-def test_the_real_castings_are_found(real_data):
-    """Both sets of castings are found among the other real data sets."""
-    assert found(real_data) == {"castings": "casting_300", "good-and-defective": "casting_512"}
+def test_an_error_names_the_preset(tmp_path):
+    """Where no data set is found, the message says for which preset."""
+    with pytest.raises(InputError, match="no data set of preset 'nakata'"):
+        NAKATA.find_data(tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_records_have_no_tables_of_a_paper(name):
+    """A bench of another schedule on other data is nothing that a paper speaks of."""
+    record = {"layout": "mvtec", "test_set": "defects", "model": "cae", "scorer": "mse"}
+    record |= {"schedule": "constant", "schedule_params": {}, "epochs": 5}
+    assert PRESETS[name].tables_of([record]) == []
+
+
+def test_the_tables_of_nakata_are_filled_by_its_grids():
+    """Run small, one seed and scorer, the grids leave no cell of a network empty but the paper's."""
+    small = {"image_size": 16, "seeds": (1,), "scorers": ("mse",)}
+    data = embedded(16)
+    data = replace(data, train=data.train.take(range(40)))
+    records = []
+    for grid in NAKATA.grids(2):
+        params = {"vae": {"latent_size": 4}} if "model_grid" in grid else {}
+        records += run_bench(data, **grid | small | {"model_params": params})
+    found = NAKATA.tables_of(records)
+    assert [table.title.split(",")[1].strip() for table in found] == [
+        f"Table {k}" for k in range(6, 12)
+    ]
+    for table in found:
+        networks, trivial = table.rows[3:5], table.rows[5:]
+        for row, likelihood in zip(networks, ("bernoulli", "gaussian"), strict=True):
+            assert row[:2] == ("embedded", f"vae (latent_size=4, likelihood={likelihood})")
+            assert row[3:5] == ("-", "-")
+            assert all(0 <= float(cell) <= 100 for cell in row[5:])
+        assert [row[1] for row in trivial] == ["mean", "brightness", "pca", "nearest"]
+        assert all((row[6], row[8]) == ("-", "-") and row[5] != "-" for row in trivial)
+        assert table.notes == ()

@@ -3,7 +3,7 @@ import pytest
 
 from recon_anomaly.errors import InputError
 from recon_anomaly.metrics import pr_auc
-from recon_anomaly.report import HOW_TO_READ, Table, markdown, tables
+from recon_anomaly.report import HOW_TO_READ, markdown, tables
 
 NAMES = ("precision", "recall", "specificity", "f1")
 
@@ -253,30 +253,110 @@ def test_test_sets_have_tables_of_their_own():
 
 
 def test_other_settings_are_not_taken_for_other_seeds():
-    """A run of 5 epochs and one of 50, as a resumed file may hold, are not averaged into one row."""
-    found = tables([record(), record(epochs=50, auroc=0.95), record(model_params={"n": 3})])
-    assert [len(table.rows) for table in found[::2]] == [2, 1]
-    assert found[0].rows[1][0] == "cae (n=3)"
-    assert not any("±" in markdown(table) for table in found)
+    """Trainings of 5 and of 50 epochs, as a resumed file may hold, are not averaged into one row."""
+    figures, *_ = tables(
+        [
+            record(),
+            record(epochs=50, auroc=0.95),
+            record(model_params={"n": 3}),
+            record(batch_size=8),
+            record(recon_anomaly="9.9"),
+            record(recon_anomaly="9.9", seed=43),
+        ]
+    )
+    assert [row[:3] for row in figures.rows] == [
+        ("cae", "mse", "constant, at most 5 epochs"),
+        ("cae", "mse", "constant, at most 50 epochs"),
+        ("cae (n=3)", "mse", "constant, at most 5 epochs"),
+        ("cae", "mse", "constant, at most 5 epochs, batch size 8"),
+        ("cae", "mse", "constant, at most 5 epochs"),
+    ]
+    assert ["±" in row[3] for row in figures.rows] == [False] * 4 + [True]
+
+
+def test_several_schedules_stand_in_a_column():
+    """What trainings share is in the title, what differs in the column; a closed form has neither."""
+    kept = {"schedule_params": {"keeps": "auroc"}, "batch_size": 8}
+    figures, decisions = tables(
+        [
+            record(**kept),
+            record(schedule="awl-auc", batch_size=8),
+            record(model="pca", schedule=None, epochs=None),
+            record(model="everything-defective", scorer=None, epochs=None, schedule=None),
+        ]
+    )
+    words = "10 good and 4 anomalous, 64x48 px, at most 5 epochs, batch size 8, 1 seed"
+    assert figures.title == f"castings, defects: {words}"
+    assert figures.columns[:4] == ("model", "scorer", "schedule", "AUROC")
+    assert decisions.columns[:4] == ("model", "scorer", "schedule", "rule")
+    expected = [
+        ("cae", "mse", "constant (keeps=auroc)"),
+        ("cae", "mse", "awl-auc"),
+        ("pca", "mse", ""),
+        ("everything-defective", "", ""),
+    ]
+    assert [row[:3] for row in figures.rows] == expected
+    assert [row[:3] for row in decisions.rows[::2]] == expected
+
+
+def test_a_closed_form_does_not_make_a_column():
+    """One schedule stands in the title, beside models that have none."""
+    figures, _ = tables([record(model="pca", schedule=None, epochs=None), record()])
+    assert figures.columns[:3] == ("model", "scorer", "AUROC")
+    assert "64x48 px, at most 5 epochs, constant weights, 1 seed" in figures.title
+
+
+def test_the_recipe_says_how_many_epochs_were_planned():
+    """Where no number was asked for, the title has that of the recipe."""
+    figures, _ = tables([record(epochs=None, recipe={"epochs": 100})])
+    assert "at most 100 epochs" in figures.title
+
+
+def test_a_record_that_stands_twice_counts_once():
+    """The figures of one seed from two runs, one of which observed every epoch, are not averaged."""
+    assert cells(record(), record(every_epoch=True, auroc=0.9))["AUROC"] == ".900 [.700, .900]"
+
+
+def test_the_threshold_of_labelled_validation_pictures_is_shown_without_asking():
+    """The rule youden-validation has its column and row where a record has it, once, and no oracle mark."""
+    labelled = record(decisions=record()["decisions"] | {"youden-validation": decision(f1=0.7)})
+    names = ["quantile", "best-f1 (oracle)", "youden-validation"]
+    figures, decisions = tables([labelled, record(model="pca")])
+    assert [name for name in figures.columns if "F1" in name] == [f"F1, {name}" for name in names]
+    assert [row[7] for row in figures.rows] == [".700", "-"]
+    assert [row[2] for row in decisions.rows] == [*names, *names[:2]]
+    only = cells(labelled, rules=("youden-validation",))
+    assert [name for name in only if "F1" in name] == ["F1, youden-validation"]
+
+
+def test_what_a_search_cost_is_shown_where_it_is_more():
+    """Epochs that led to the network stand before all that were trained, where these are more."""
+    searched = {"epochs_run": 200, "epochs_trained": 320, "schedule": "awl-loss"}
+    plain = record(epochs_run=5, epochs_trained=5)
+    figures, _ = tables([plain, record(**searched), record(seed=43, **searched)])
+    assert figures.columns[-1] == "epochs (in all)"
+    assert [row[-1] for row in figures.rows] == ["5", "200 (320)"]
+    assert figures.notes[-1].startswith("epochs: those that led to the network")
+    assert "epochs (in all)" not in cells(plain)
+
+
+def test_several_kinds_of_defect_have_a_table():
+    """The third table of a test set with kinds has its title, and the columns that tell rows apart."""
+    scores = {"labels": [0, 0, 1, 1], "scores": [0.1, 0.3, 0.2, 0.4], "kinds": ["good"] * 2}
+    scores["kinds"] += ["crack", "dent"]
+    figures, _, kinds = tables([record(**scores), record(schedule="awl-auc", **scores)])
+    assert kinds.title == f"AUROC against each kind of defect: {figures.title}"
+    assert kinds.columns == ("model", "scorer", "schedule", "crack (1)", "dent (1)")
+    assert [row[:4] for row in kinds.rows] == [
+        ("cae", "mse", "constant", ".500 [.000, 1.000]"),
+        ("cae", "mse", "awl-auc", ".500 [.000, 1.000]"),
+    ]
+    assert len(tables([record(labels=[0], scores=[0.1], kinds=["good"])])) == 2
 
 
 def test_no_records_give_no_tables():
     """An empty bench has no table."""
     assert tables([]) == []
-
-
-@pytest.mark.parametrize("rows", [(), (("bolt", "8"), ("nut", "-"))])
-def test_markdown_has_title_header_and_rows(rows):
-    """Markdown is the bold title, an empty line, the header, its rule and a line for each row."""
-    lines = markdown(Table("Sizes", ("part", "mm"), rows)).split("\n")
-    assert lines[:4] == ["**Sizes**", "", "| part | mm |", "| --- | --- |"]
-    assert lines[4:] == [f"| {part} | {size} |" for part, size in rows]
-
-
-def test_markdown_has_notes_below():
-    """A note stands below the table, with an empty line between."""
-    lines = markdown(Table("Sizes", ("part",), (("bolt",),), ("Metric.",))).split("\n")
-    assert lines[-3:] == ["| bolt |", "", "Metric."]
 
 
 def test_what_the_page_says_of_chance_is_true():

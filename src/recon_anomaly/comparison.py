@@ -1,4 +1,4 @@
-"""A paper's tables, with the figures that a bench reached beside those that the paper prints."""
+"""The tables of Klimkevičius, with the figures that a bench reached beside those that it prints."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from .cells import Table, in_words, mean_of, short
 from .decisions import EVERYTHING, EVERYTHING_DEFECTIVE
-from .presets import PaperTable, Preset
-from .report import Table, circumstances, in_words, mean_of, short
+from .printed import KLIMKEVICIUS, KLIMKEVICIUS_MODELS, PaperTable
+from .trainings import circumstances, training
 
-__all__ = ["HOW_TO_READ", "paper_tables"]
+__all__ = ["HOW_TO_READ", "LAYOUT", "TRIVIAL", "paper_tables"]
+
+LAYOUT = "castings"
+"""Layout of the data set that the paper's own figures are of."""
+
+TRIVIAL = ("mean", "brightness", "pca", "nearest")
+"""What the paper's models are held against."""
 
 COLUMNS = ("model", "RECALL", "PRECISION", "F1-SCORE", "PRC-AUC")
 HOW_TO_READ = (
@@ -23,8 +30,8 @@ HOW_TO_READ = (
 _Record = Mapping[str, Any]
 
 
-def paper_tables(records: Iterable[_Record], preset: Preset) -> list[Table]:
-    """Return the tables of a preset's paper: its models in their order, then everything-defective.
+def paper_tables(records: Iterable[_Record]) -> list[Table]:
+    """Return the paper's tables: its models and the trivial ones in their order, then others, then everything-defective.
 
     A cell has "paper / here / difference", with a dash for what the paper lacks. Here is the mean
     over seeds (± their standard deviation) at the threshold of the best F1 on the test labels.
@@ -32,65 +39,60 @@ def paper_tables(records: Iterable[_Record], preset: Preset) -> list[Table]:
     Parameters
     ----------
     records : iterable of mapping
-        From `iter_bench` or `read_records`; those of the preset's own layout are used.
-    preset : Preset
-        Whose tables.
+        From `iter_bench` or `read_records`; those of the paper's own layout are used.
 
     Returns
     -------
     list of Table
-        One set of the paper's tables for each data set, size, number of epochs, schedule and scorer
-        among the records; a table none of whose test sets was run is left out.
+        One set of the paper's tables for each data set, size, way to train and scorer among the
+        records; a table none of whose test sets was run is left out.
     """
     groups: dict[tuple[Any, ...], list[_Record]] = {}
     for record in records:
-        if record["layout"] == preset.layout:
-            groups.setdefault(_group(record), []).append(record)
-    return [
-        table
-        for group in groups.values()
-        for scorer in dict.fromkeys(record["scorer"] for record in group if record["scorer"])
-        for table in _tables_of([r for r in group if r["scorer"] in (None, scorer)], scorer, preset)
-    ]
-
-
-def _group(record: _Record) -> tuple[Any, ...]:
-    return record["data"], record["data_checksum"], record["drop_leaked"], circumstances(record)
-
-
-def _tables_of(records: Sequence[_Record], scorer: str, preset: Preset) -> list[Table]:
+        if record["layout"] == LAYOUT:
+            place = (record["data"], record["data_checksum"], record["drop_leaked"])
+            groups.setdefault((*place, tuple(record["image_size"])), []).append(record)
     found = []
-    for table in preset.tables:
-        rows = [
-            row for test_set in table.test_sets for row in _rows(records, table, test_set, preset)
-        ]
+    for group in groups.values():
+        # What is not trained by gradient steps stands in the tables of every training.
+        trained = dict.fromkeys(way for record in group if (way := training(record)))
+        for way in trained or [None]:
+            chosen = [record for record in group if training(record) in (None, way)]
+            for scorer in dict.fromkeys(record["scorer"] for record in chosen if record["scorer"]):
+                found += _tables_of([r for r in chosen if r["scorer"] in (None, scorer)], scorer)
+    return found
+
+
+def _tables_of(records: Sequence[_Record], scorer: str) -> list[Table]:
+    found = []
+    for table in KLIMKEVICIUS:
+        rows = [row for test_set in table.test_sets for row in _rows(records, table, test_set)]
         if not rows:
             continue
-        first = next(record for record in records if record["test_set"] in table.test_sets)
+        tested = [record for record in records if record["test_set"] in table.test_sets]
+        first = next((record for record in tested if training(record)), tested[0])
         dropped = " without leaked pictures" if first["drop_leaked"] else ""
         title = (
-            f"{preset.name}, {table.title} (oracle): {first['data']}{dropped}, {scorer}, "
+            f"klimkevicius, {table.title} (oracle): {first['data']}{dropped}, {scorer}, "
             f"{circumstances(first)}"
         )
         found.append(Table(title, COLUMNS, tuple(rows)))
     return found
 
 
-def _rows(
-    records: Sequence[_Record], table: PaperTable, test_set: str, preset: Preset
-) -> list[tuple[str, ...]]:
+def _rows(records: Sequence[_Record], table: PaperTable, test_set: str) -> list[tuple[str, ...]]:
     """Return the rows of one test set; the test set joins the row's name where there are several."""
-    by_row: dict[tuple[str, str], list[_Record]] = {}
+    by_row: dict[tuple[str, str], dict[int | None, _Record]] = {}
     for record in records:
         if record["test_set"] == test_set:
             label = in_words(record["model"], record["model_params"])
-            by_row.setdefault((record["model"], label), []).append(record)
-    order = [*preset.models, *(m for m, _ in by_row if m != EVERYTHING_DEFECTIVE)]
-    order.append(EVERYTHING_DEFECTIVE)
+            by_row.setdefault((record["model"], label), {})[record["seed"]] = record
+    models = [model for model, _ in by_row if model != EVERYTHING_DEFECTIVE]
+    order = [*KLIMKEVICIUS_MODELS, *TRIVIAL, *models, EVERYTHING_DEFECTIVE]
     rows = []
     for model, label in sorted(by_row, key=lambda row: order.index(row[0])):
         paper = table.figures.get(model, (None,) * 4)
-        here = zip(*(_figures(record) for record in by_row[model, label]), strict=True)
+        here = zip(*map(_figures, by_row[model, label].values()), strict=True)
         cells = (_cell(printed, values) for printed, values in zip(paper, here, strict=True))
         rows.append((f"{label}, {test_set}" if len(table.test_sets) > 1 else label, *cells))
     return rows

@@ -1,80 +1,89 @@
-"""Presets: the settings of a paper's experiment, the data it wants, and the figures it prints."""
+"""Presets: the settings of a paper's experiments, the data they want, and the paper's tables."""
 
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from .errors import InputError, PictureWarning
-from .layouts import recognised, subfolders
+from . import comparison, printed, weighting
+from .cells import Table
+from .dataprotocols import DataProtocol, find_data
+from .errors import InputError
 
-__all__ = ["KLIMKEVICIUS", "PRESETS", "DataProtocol", "PaperTable", "Preset", "find_preset"]
+__all__ = ["KLIMKEVICIUS", "NAKATA", "PRESETS", "DataProtocol", "Preset", "find_preset"]
 
-DEPTH = 3
-"""How many levels below the folder that is named data sets are looked for: archives nest them."""
-
-
-@dataclass(frozen=True)
-class DataProtocol:
-    """One way to train and test: a layout of folders, what it stands for, and which data fit it."""
-
-    layout: str
-    about: str
-    wanted: str
-    split_by_part: bool = False
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """A table as a paper prints it.
-
-    Attributes
-    ----------
-    title : str
-        Its number and heading.
-    test_sets : tuple of str
-        The test sets of the bench that it speaks of.
-    figures : mapping of str to (float, float, float, float)
-        By model: recall, precision, F1 and the area under the precision-recall curve.
-    """
-
-    title: str
-    test_sets: tuple[str, ...]
-    figures: Mapping[str, tuple[float, float, float, float]]
+_Grid = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Preset:
-    """The settings of a paper's experiment; those of `iter_bench` have its names.
+    """A paper's experiments.
 
     Attributes
     ----------
     name, about : str
         What it is called, and what it is.
-    layout : str
-        Layout of the data set that the paper's own figures are of.
     protocols : tuple of DataProtocol
         Which data sets are run, in this order.
-    tables : tuple of PaperTable
-        The paper's own figures.
+    epochs : int
+        How many epochs the paper trained; `grids` takes another number.
+    lay_out : callable
+        From a number of epochs to the grids.
+    compare : callable
+        From records to the paper's tables, with what was reached here beside the printed figures.
+    how_to_read : str
+        A line to stand below these tables.
     """
 
     name: str
     about: str
-    models: tuple[str, ...]
-    scorers: tuple[str, ...]
-    corruptors: tuple[str, ...]
-    seeds: tuple[int, ...]
-    image_size: int
-    epochs: int
-    layout: str
     protocols: tuple[DataProtocol, ...]
-    tables: tuple[PaperTable, ...]
+    epochs: int
+    lay_out: Callable[[int], list[_Grid]]
+    compare: Callable[[Iterable[Mapping[str, Any]]], list[Table]]
+    how_to_read: str
 
-    def find_data(self, folder: str | os.PathLike[str]) -> dict[DataProtocol, Path]:
+    def grids(self, epochs: int | None = None) -> list[_Grid]:
+        """Return keyword arguments of `iter_bench`, a dictionary for each of its runs.
+
+        The runs of one data set go one after the other into one file, with ``resume``. All have the
+        same ``image_size``.
+
+        Parameters
+        ----------
+        epochs : int, optional
+            In place of the paper's number. It is given here and not to `iter_bench`, since an
+            experiment may train for a multiple of it, or lay it out as milestones.
+
+        Raises
+        ------
+        InputError
+            When ``epochs`` is below 1.
+
+        Examples
+        --------
+        >>> [grid["epochs"] for grid in find_preset("klimkevicius").grids()]
+        [50]
+        """
+        count = self.epochs if epochs is None else epochs
+        if count < 1:
+            raise InputError(f"epochs={count}: at least one epoch is wanted")
+        return self.lay_out(count)
+
+    def tables_of(self, records: Iterable[Mapping[str, Any]]) -> list[Table]:
+        """Return the paper's tables, with the figures of records of its grids beside the paper's.
+
+        Parameters
+        ----------
+        records : iterable of mapping
+            From `iter_bench` or `read_records`; those that the paper does not speak of are left out.
+        """
+        return self.compare(records)
+
+    def find_data(self, folder: str | os.PathLike[str]) -> dict[DataProtocol, tuple[Path, ...]]:
         """Find the data sets of the protocols: the folder itself, or up to three levels below it.
 
         Folders of other layouts are passed over.
@@ -82,61 +91,20 @@ class Preset:
         Returns
         -------
         dict
-            The folder of each protocol that has one, in the order of ``protocols``.
+            The folders of each protocol that has some, in the order of ``protocols``: one folder, or
+            all that there are where the protocol's layout is None.
 
         Raises
         ------
         InputError
-            When the folder does not exist, fits no protocol, or fits one several times; the message
-            says what is wanted and what was found.
+            When the folder does not exist, fits no protocol, or fits one several times that wants
+            one; the message says what is wanted and what was found.
         """
-        root = Path(folder)
-        if not root.is_dir():
-            raise InputError(f"{root} is not a folder; give the one that holds the data set")
-        seen: list[tuple[Path, str]] = []
-        refused: list[str] = []
-        _look(root, DEPTH, seen, refused)
-        found = {}
-        for protocol in self.protocols:
-            places = [path for path, layout in seen if layout == protocol.layout]
-            if len(places) > 1:
-                names = ", ".join(map(str, places))
-                raise InputError(
-                    f"{root} holds several folders of layout {protocol.layout}: {names}; name one"
-                )
-            if places:
-                found[protocol] = places[0]
-        for reason in refused if found else ():
-            warnings.warn(f"passed over: {reason}", PictureWarning, stacklevel=2)
-        if not found:
-            wanted = "\n".join(f"  {known.layout}: {known.wanted}" for known in self.protocols)
-            others = [f"{path} (layout {layout})" for path, layout in seen] + refused
-            raise InputError(
-                f"{root} holds no data set of preset {self.name!r}; wanted is at least one of\n"
-                f"{wanted}\nfound: {'; '.join(others) or 'no labelled folder'}"
-            )
-        return found
-
-
-def _look(folder: Path, depth: int, seen: list[tuple[Path, str]], refused: list[str]) -> None:
-    """Note each labelled folder and its layout, and what spoilt those that are nearly one."""
-    try:
-        found = recognised(folder, seed=0)
-    except InputError as error:
-        found = None
-        refused.append(str(error))
-    # A folder around one category of mvtec layout stands for it, but may hold other sets beside.
-    if found is not None and found.root == folder:
-        seen.append((folder, found.layout))
-        return
-    for name, path in subfolders(folder).items():
-        # One half of a set whose other half is spoilt would look like a set of its own.
-        if depth > 0 and name not in ("train", "test"):
-            _look(path, depth - 1, seen, refused)
+        return find_data(folder, self.protocols, f"preset {self.name!r}")
 
 
 _CASTINGS = DataProtocol(
-    "castings",
+    comparison.LAYOUT,
     "the paper's split",
     "the 300x300 pictures of the paper's set (Kaggle: casting product image data for quality "
     "inspection), in train/ok_front, test/ok_front and test/def_front",
@@ -151,49 +119,85 @@ _SPLIT_BY_PART = replace(
     about="the same pictures, split so that no part is on both sides",
     split_by_part=True,
 )
-_NETWORKS = ("cae", "cvae", "tcae", "tcvae")
+_LABELLED = DataProtocol(
+    None,
+    "good pictures to train on; a part of the defects for validation",
+    "any labelled folder of good and defective pictures; the paper's own sets are not public",
+)
+
+
+def _klimkevicius(epochs: int) -> list[_Grid]:
+    return [
+        {
+            "models": (*printed.KLIMKEVICIUS_MODELS, *comparison.TRIVIAL),
+            "scorers": ("mse",),
+            "corruptors": ("gaussian", "salt-and-pepper", "objects"),
+            "seeds": (42,),
+            "image_size": 256,
+            "epochs": epochs,
+        }
+    ]
+
+
+def _nakata(epochs: int) -> list[_Grid]:
+    """Return experiment I (Tables 6 to 8), experiment II (Tables 9 to 11), and the trivial rows."""
+    common: _Grid = {
+        "scorers": ("mse", "max1p"),
+        "corruptors": (),
+        "image_size": 256,
+        "labelled_validation": True,
+    }
+    networks: _Grid = common | {
+        "models": ("vae",),
+        "model_grid": {"vae": {"likelihood": ["bernoulli", "gaussian"]}},
+        "batch_size": 32,
+        "learning_rate": 1e-4,
+    }
+    # One epoch still makes three milestones that ascend.
+    middle = epochs + max(1, epochs // 2)
+    last = max(2 * epochs, middle + 1)
+    first, second = printed.NAKATA
+    return [
+        networks
+        | {
+            "schedules": (("constant", {"keeps": first.keeps}), first.adapted),
+            "seeds": first.seeds,
+            "epochs": epochs,
+            "every_epoch": True,
+        },
+        networks
+        | {
+            "schedules": (
+                ("constant", {"keeps": second.keeps}),
+                (second.adapted, {"milestones": [epochs, middle, last]}),
+            ),
+            "seeds": second.seeds,
+            "epochs": last,
+        },
+        common | {"models": comparison.TRIVIAL, "seeds": first.seeds},
+    ]
+
 
 KLIMKEVICIUS = Preset(
     name="klimkevicius",
     about="Klimkevičius, Systematic Comparison of Auto Encoders in Industrial application",
-    models=(*_NETWORKS, "mean", "brightness", "pca", "nearest"),
-    scorers=("mse",),
-    corruptors=("gaussian", "salt-and-pepper", "objects"),
-    seeds=(42,),
-    image_size=256,
-    epochs=50,
-    layout="castings",
     protocols=(_CASTINGS, _RANDOM_SPLIT, _SPLIT_BY_PART),
-    tables=(
-        PaperTable(
-            "Table 1, additive artificial noise",
-            ("gaussian", "salt-and-pepper"),
-            dict.fromkeys(_NETWORKS, (0.996, 1, 0.998, 1)),
-        ),
-        PaperTable(
-            "Table 2, objects",
-            ("objects",),
-            {
-                "cae": (0.855, 0.941, 0.896, 0.966),
-                "cvae": (0.8625, 0.918, 0.89, 0.955),
-                "tcae": (0.859, 0.945, 0.9, 0.9705),
-                "tcvae": (0.84, 0.905, 0.871, 0.953),
-            },
-        ),
-        PaperTable(
-            "Table 3, real-world anomalies",
-            ("defects",),
-            {
-                "cae": (0.993, 0.653, 0.788, 0.837),
-                "cvae": (0.9955, 0.989, 0.992, 0.998),
-                "tcae": (0.987, 0.665, 0.795, 0.83),
-                "tcvae": (0.9955, 0.989, 0.992, 0.997),
-            },
-        ),
-    ),
+    epochs=50,
+    lay_out=_klimkevicius,
+    compare=comparison.paper_tables,
+    how_to_read=comparison.HOW_TO_READ,
+)
+NAKATA = Preset(
+    name="nakata",
+    about="Nakata et al., VAE-based Anomaly Detection with Dynamic Weights Assigned to Loss Function",
+    protocols=(_LABELLED,),
+    epochs=100,
+    lay_out=_nakata,
+    compare=weighting.weighting_tables,
+    how_to_read=weighting.HOW_TO_READ,
 )
 
-PRESETS = {preset.name: preset for preset in (KLIMKEVICIUS,)}
+PRESETS = {preset.name: preset for preset in (KLIMKEVICIUS, NAKATA)}
 """All presets by name."""
 
 
@@ -207,8 +211,8 @@ def find_preset(name: str) -> Preset:
 
     Examples
     --------
-    >>> find_preset("klimkevicius").models[:2]
-    ('cae', 'cvae')
+    >>> find_preset("klimkevicius").epochs
+    50
     """
     if name not in PRESETS:
         raise InputError(f"preset={name!r} is unknown; known are: {', '.join(sorted(PRESETS))}")

@@ -1,0 +1,75 @@
+"""How a record's network was trained, as a tuple that tells trainings apart, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .cells import in_words
+from .decisions import EVERYTHING_DEFECTIVE
+
+__all__ = ["circumstances", "said", "size_of", "training"]
+
+_Record = Mapping[str, Any]
+
+
+def circumstances(record: _Record) -> str:
+    """Return in words how large the pictures were, and how the network was trained."""
+    return ", ".join([size_of(record), *said(training(record))])
+
+
+def training(record: _Record) -> tuple[str, ...] | None:
+    """Return what decided a training beside model and seed, or None where no gradient was followed.
+
+    Parameters
+    ----------
+    record : mapping
+        Of a bench; the epochs are those of its recipe, as it was used, where it has one.
+
+    Returns
+    -------
+    tuple of str or None
+        The schedule with its parameters, the epochs, and what was said of batch size and learning rate.
+
+    Examples
+    --------
+    >>> record = {"model": "cae", "schedule": "constant", "schedule_params": {}, "epochs": 50}
+    >>> training(record)
+    ('constant', 'at most 50 epochs')
+    """
+    if record["schedule"] is None or record["model"] == EVERYTHING_DEFECTIVE:
+        return None
+    epochs = (record.get("recipe") or record)["epochs"]
+    given = [
+        f"{name.replace('_', ' ')} {record[name]:g}"
+        for name in ("batch_size", "learning_rate")
+        if record.get(name) is not None
+    ]
+    schedule = in_words(record["schedule"], record["schedule_params"])
+    return (schedule, f"at most {epochs} epochs", *given)
+
+
+def said(way: tuple[str, ...] | None) -> list[str]:
+    """Return what `training` gives as a title says it.
+
+    Examples
+    --------
+    >>> said(("constant", "at most 50 epochs", "batch size 8"))
+    ['at most 50 epochs', 'constant weights', 'batch size 8']
+    """
+    if way is None:
+        return []
+    schedule, epochs, *given = way
+    return [epochs, f"{schedule} weights", *given]
+
+
+def size_of(record: _Record) -> str:
+    """Return in words how large the pictures were.
+
+    Examples
+    --------
+    >>> size_of({"image_size": [64, 48]})
+    '64x48 px'
+    """
+    height, width = record["image_size"]
+    return f"{height}x{width} px"
