@@ -4,6 +4,7 @@ from sklearn.metrics import auc, precision_recall_curve
 
 from recon_anomaly.curves import curves, precision_recall, styles
 from recon_anomaly.errors import InputError
+from recon_anomaly.rows import rows_of
 
 
 def record(model="cae", seed=1, **changes):
@@ -16,6 +17,9 @@ def record(model="cae", seed=1, **changes):
         "scorer": "mse",
         "seed": seed,
         "test_set": "defects",
+        "epochs": 5,
+        "schedule": "constant",
+        "schedule_params": {},
         "scores": (rng.normal(size=20) + labels).tolist(),
         "labels": labels,
     } | changes
@@ -23,7 +27,8 @@ def record(model="cae", seed=1, **changes):
 
 def drawn(records, title="a title"):
     """Return the figure of the records, and its lines by their legend's text."""
-    figure = precision_recall(records, styles(records), title)
+    rows = rows_of(records)
+    figure = precision_recall(rows, styles(rows), title)
     figure.draw_without_rendering()
     return figure, {line.get_label(): line for line in figure.axes[0].lines}
 
@@ -69,7 +74,7 @@ def test_seeds_share_colour_and_legend():
     """Three seeds are three thinner lines in one style; the legend has their mean area, once."""
     records = [record(seed=seed) for seed in (1, 2, 3)]
     figure, lines = drawn([*records, record("cvae")])
-    mean = np.mean([curve.area for curve in curves(records)["cae"]])
+    mean = np.mean([curve.area for curve in curves(rows_of(records))["cae"]])
     assert f"cae, PR-AUC {mean:.3f} (mean of 3 seeds)".replace("0.", ".", 1) in lines
     *seeds, single, _ = figure.axes[0].lines
     assert len({(line.get_color(), line.get_linewidth()) for line in seeds}) == 1
@@ -86,26 +91,25 @@ def test_calling_everything_anomalous_is_a_line():
 
 
 def test_records_without_a_curve_are_left_out():
-    """The row that calls everything defective, and a record with one class, have no curve."""
-    nothing = record("everything-defective", scores=None)
+    """A record with one class has no curve, and where all are such there is no figure."""
     one_class = record("pca", labels=[0] * 20)
-    assert list(curves([nothing, record(), one_class])) == ["cae"]
+    assert list(curves(rows_of([one_class, record()]))) == ["cae"]
     with pytest.raises(InputError, match="both good and anomalous"):
-        precision_recall([nothing, one_class], {}, "title")
+        precision_recall(rows_of([one_class]), {}, "title")
 
 
 def test_every_style_is_its_own():
     """Six networks more than there are colours, and four trivial models, all look different."""
     networks = [f"net-{number}" for number in range(12)]
     trivial = ["mean", "brightness", "pca", "nearest"]
-    found = styles([record(name) for name in [*networks, *trivial]])
+    found = styles(rows_of([record(name) for name in [*networks, *trivial]]))
     assert list(found) == [*networks, *trivial]
     assert len({(style.colour, style.line) for style in found.values()}) == 16
 
 
 def test_trivial_models_are_thin_and_gray():
     """Red, green and blue of a trivial model's colour are equal, and its line thinner."""
-    found = styles([record("cae"), record("pca")])
+    found = styles(rows_of([record("cae"), record("pca")]))
     colour = found["pca"].colour
     assert colour[1:3] == colour[3:5] == colour[5:7]
     assert found["pca"].width < found["cae"].width
@@ -113,8 +117,9 @@ def test_trivial_models_are_thin_and_gray():
 
 def test_parameters_make_another_model():
     """One model with other parameters has a curve and a style of its own."""
-    records = [record(), record(model_params={"n": 3})]
-    assert list(curves(records)) == list(styles(records)) == ["cae", "cae (n=3)"]
+    rows = rows_of([record(), record(model_params={"n": 3})])
+    assert list(curves(rows)) == list(styles(rows)) == ["cae", "cae (n=3)"]
+    assert len(set(styles(rows).values())) == 2
 
 
 def test_no_curve_leaves_the_axes():

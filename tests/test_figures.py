@@ -3,7 +3,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from recon_anomaly.errors import InputError
-from recon_anomaly.figures import entitle, in_lines, model_label, plain_frame, scores_and_labels
+from recon_anomaly.figures import (
+    Page,
+    entitle,
+    in_lines,
+    legend_beside,
+    plain_frame,
+    scores_and_labels,
+)
 
 
 def record(**changes):
@@ -15,12 +22,6 @@ def record(**changes):
         "scores": [0.5, 2.0],
         "labels": [0, 1],
     } | changes
-
-
-def test_a_model_is_named_with_its_parameters():
-    """The label is the name, and the parameters in brackets where there are any."""
-    assert model_label(record()) == "cae"
-    assert model_label(record(model_params={"a": 1, "b": "x"})) == "cae (a=1, b=x)"
 
 
 def test_scores_and_labels_are_arrays():
@@ -76,3 +77,36 @@ def test_the_frame_has_two_sides():
         "left",
         "bottom",
     }
+
+
+def test_a_page_is_measured_from_its_upper_left_corner():
+    """Axes of 1 by 2 inches, an inch from the left and the top of a page of 4 by 5 inches."""
+    page = Page(4, 5)
+    x, y, width, height = page.place(1, 1, 1, 2).get_position().bounds
+    assert (x, y, width, height) == pytest.approx((0.25, 0.4, 0.25, 0.4))
+    page.write(2, 1, "$5 \udcff", 10)
+    assert page.figure.texts[0].get_position() == pytest.approx((0.5, 0.8))
+    assert page.figure.texts[0].get_text() == "\\$5 ?"
+
+
+def test_the_title_of_a_page_fits_its_width():
+    """Lines of a title are drawn within the page, however long its words are."""
+    lines = Page.lines("a-very-long-name-without-spaces" * 4 + " and more", 6)
+    page = Page(6, 2)
+    page.write(0.3, 0.1, "\n".join(lines), Page.TITLE)
+    box = page.figure.texts[0].get_window_extent()
+    assert len(lines) > 1
+    assert box.x1 < page.figure.bbox.x1
+    assert box.height <= (len(lines) * Page.LINE + 0.02) * page.figure.dpi
+
+
+def test_a_legend_can_be_reordered():
+    """Entries stand in the order that was asked for, right of the axes."""
+    axes = Figure(layout="constrained").add_subplot()
+    for name in "abc":
+        axes.plot([1, 2], label=name)
+    legend_beside(axes, [2, 0, 1])
+    axes.figure.draw_without_rendering()
+    legend = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["c", "a", "b"]
+    assert legend.get_window_extent().x0 > axes.get_window_extent().x1

@@ -5,6 +5,7 @@ import pytest
 
 from recon_anomaly.errors import InputError
 from recon_anomaly.histograms import histograms
+from recon_anomaly.rows import rows_of
 
 
 def record(model="cae", seed=1, **changes):
@@ -15,6 +16,9 @@ def record(model="cae", seed=1, **changes):
         "scorer": "mse",
         "seed": seed,
         "test_set": "defects",
+        "epochs": 5,
+        "schedule": "constant",
+        "schedule_params": {},
         "scores": [float(number) for number in range(20)],
         "labels": [0] * 12 + [1] * 8,
         "decisions": {"quantile": {"threshold": 10.5}},
@@ -23,7 +27,7 @@ def record(model="cae", seed=1, **changes):
 
 def panels(*records):
     """Return the axes of the figure of the records, drawn."""
-    figure = histograms(records, "a title")
+    figure = histograms(rows_of(records), "a title")
     figure.draw_without_rendering()
     return figure.axes
 
@@ -49,10 +53,8 @@ def test_every_picture_is_counted_once():
 
 
 def test_each_model_has_a_panel():
-    """Panels come in the order of the records; records without scores have none."""
-    found = panels(
-        record("cvae"), record("everything-defective", scores=None), record("pca"), record("cae")
-    )
+    """Panels come in the order of the records."""
+    found = panels(record("cvae"), record("pca"), record("cae"))
     assert [axes.get_title(loc="left") for axes in found] == ["cvae", "pca", "cae"]
 
 
@@ -68,7 +70,7 @@ def test_seeds_are_averaged():
 
 def test_the_threshold_is_seen():
     """A threshold beyond all scores still lies on the axis, and the legend names it."""
-    figure = histograms([record(decisions={"quantile": {"threshold": 40.0}})], "a title")
+    figure = histograms({"cae": [record(decisions={"quantile": {"threshold": 40.0}})]}, "a title")
     low, high = figure.axes[0].get_xlim()
     assert low < 40 < high
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -122,7 +124,7 @@ def test_equal_scores_have_bins(scores):
 
 def test_titles_legend_and_axes_do_not_overlap():
     """Ten models: the title is above all panels, the legend below them, and no panel on another."""
-    figure = histograms([record(f"model-{n}") for n in range(10)], "first line\nsecond line")
+    figure = histograms({f"model-{n}": [record()] for n in range(10)}, "first line\nsecond line")
     figure.draw_without_rendering()
     boxes = [axes.get_tightbbox() for axes in figure.axes]
     assert not any(
@@ -134,6 +136,13 @@ def test_titles_legend_and_axes_do_not_overlap():
 
 
 def test_nothing_to_draw_is_refused():
-    """Records without scores raise an error, and make no empty figure."""
+    """No rows raise an error, and make no empty figure."""
     with pytest.raises(InputError, match="nothing to draw"):
-        histograms([record(scores=None)], "a title")
+        histograms({}, "a title")
+
+
+def test_schedules_have_panels_of_their_own():
+    """One model trained by two schedules has a panel for each."""
+    found = panels(record(), record(schedule="awl-auc"), record(seed=2, schedule="awl-auc"))
+    titles = [axes.get_title(loc="left") for axes in found]
+    assert titles == ["cae, constant", "cae, awl-auc (mean of 2 seeds)"]

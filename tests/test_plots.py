@@ -10,8 +10,9 @@ from PIL import Image
 
 from recon_anomaly.errors import InputError, SavedFileError
 from recon_anomaly.estimators import ReconstructionDetector
+from recon_anomaly.history import EpochRecord, History
 from recon_anomaly.panels import choose, reconstructions
-from recon_anomaly.plots import check_matplotlib, draw_panels, draw_records
+from recon_anomaly.plots import check_matplotlib, draw_comparison, draw_panels, draw_records
 from recon_anomaly.store import from_array
 
 
@@ -77,25 +78,35 @@ def test_a_test_set_has_two_files(tmp_path):
         ({"test_set": "gaussian"}, "castings-gaussian-mse-64x48-5-epochs"),
         ({"scorer": "max1p"}, "castings-defects-max1p-64x48-5-epochs"),
         ({"image_size": [32, 32]}, "castings-defects-mse-32x32-5-epochs"),
-        ({"epochs": 50}, "castings-defects-mse-64x48-50-epochs"),
-        ({"schedule": "ramp"}, "castings-defects-mse-64x48-5-epochs-ramp"),
         ({"drop_leaked": True}, "castings-defects-mse-64x48-5-epochs-without-leaked"),
         ({"data_checksum": "1"}, "castings-defects-mse-64x48-5-epochs-2"),
-        ({"schedule_params": {"kl": 4}}, "castings-defects-mse-64x48-5-epochs-2"),
         ({"data": "CASTINGS"}, "CASTINGS-defects-mse-64x48-5-epochs-2"),
     ],
 )
-def test_other_settings_are_other_plots(tmp_path, changes, name):
-    """Runs that differ in a setting are never drawn together, nor over each other."""
+def test_other_test_sets_are_other_plots(tmp_path, changes, name):
+    """Records of other pictures or scorers are never drawn together, nor over each other."""
     first, second = names([record(scores=[1.0], labels=[0]), record(**changes)], tmp_path)[::2]
     assert first == "castings-defects-mse-64x48-5-epochs-scores.png"
     assert second == f"{name}-scores.png"
 
 
-@pytest.mark.parametrize("changes", [{"model": "cae"}, {"seed": 7}, {"model_params": {"n": 3}}])
-def test_models_and_seeds_share_a_plot(tmp_path, changes):
-    """Records that differ in model, parameters or seed are drawn together."""
-    assert len(names([record(), record(**changes)], tmp_path)) == 2
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"model": "cvae"}, "5-epochs"),
+        ({"seed": 7}, "5-epochs"),
+        ({"model_params": {"n": 3}}, "5-epochs"),
+        ({"epochs": 50}, "5-50-epochs"),
+        ({"schedule": "ramp"}, "5-epochs-constant-ramp"),
+        ({"schedule_params": {"keeps": "last"}}, "5-epochs"),
+    ],
+)
+def test_ways_to_train_share_a_plot(tmp_path, changes, name):
+    """Records that differ in how the network was trained are drawn together."""
+    found = names([record("cae"), record(**{"model": "cae"} | changes)], tmp_path)
+    assert found == [
+        f"castings-defects-mse-64x48-{name}-{what}.png" for what in ("precision-recall", "scores")
+    ]
 
 
 def test_one_class_has_no_curves(tmp_path):
@@ -182,3 +193,39 @@ def test_panels_of_a_fitted_detector(tmp_path, good, bad, model, columns):
     shown = sum(len(axes.images) for axes in figure.axes)
     groups = choose(detector.anomaly_score(pictures), labels, -detector.offset_, 2)
     assert shown == columns * sum(len(group.positions) for group in groups) > 0
+
+
+def test_a_comparison_of_fitted_detectors(tmp_path, good, bad):
+    """What two real detectors make of the same pictures is drawn into one file."""
+    detectors = {
+        f"pca of {size}": ReconstructionDetector(
+            "pca", model_params={"n_components": size}, random_state=0
+        ).fit(good[:30])
+        for size in (1, 5)
+    }
+    labels = np.array([0] * 10 + [1] * len(bad))
+    labelled = SimpleNamespace(
+        pictures=from_array(np.concatenate([good[30:40], bad])),
+        labels=labels,
+        kinds=tuple("bad" if label else "good" for label in labels),
+    )
+    path = draw_comparison(detectors, labelled, tmp_path / "plots", "parts, seed 1")
+    assert path == tmp_path / "plots" / "parts_seed_1-comparison.png"
+    check_png(path)
+
+
+def test_histories_have_files_of_their_own(tmp_path):
+    """A training whose epochs were measured and whose weights fell has both drawn."""
+    history = History(("reconstruction", "kl"), 2, kept_epoch=2)
+    for number in (1, 2):
+        weights = {"reconstruction": 1.0, "kl": 1 / number}
+        history.records.append(EpochRecord(number, {}, {}, weights, 1e-4))
+    measured = record("vae", history=history.to_dict(), observed=[{"epoch": 2, "auroc": 0.7}])
+    plain = record("cvae", history=history.to_dict(), observed=None)
+    found = names([measured, plain], tmp_path)
+    assert found[2:] == [
+        "castings-vae-mse-seed1-64x48-5-epochs-auroc.png",
+        "castings-cvae-constant-seed1-64x48-5-epochs-weights.png",
+    ]
+    for name in found:
+        check_png(tmp_path / name)

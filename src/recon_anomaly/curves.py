@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import auc, precision_recall_curve
 
+from .cells import short
 from .errors import InputError
 from .figures import (
     BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
     SMALL,
     VERMILION,
     entitle,
     in_lines,
-    model_label,
     plain_frame,
     scores_and_labels,
 )
-from .report import short
+from .rows import TRIVIAL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,16 +30,17 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "Style", "curves", "precision_recall", "styles"]
 
 # Okabe and Ito's colours, without the yellow and the pale blue that fade on white.
-_COLOURS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#000000")
+_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, "#000000")
 _GRAYS = ("#505050", "#767676", "#9A9A9A", "#B5B5B5")
 # Solid, dashed, dash-dotted, with two dots: told apart where colours are not, or where curves meet.
 _LINES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (6, 2, 1, 2, 1, 2)))
 _TRIVIAL_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1, 1)))
-_TRIVIAL = frozenset({"brightness", "mean", "nearest", "pca"})
+
+_Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 class Style(NamedTuple):
-    """How the curves of one model are drawn."""
+    """How the curves of one row are drawn."""
 
     colour: str
     line: Any
@@ -51,40 +55,36 @@ class Curve(NamedTuple):
     area: float
 
 
-def styles(records: Iterable[Mapping[str, Any]]) -> dict[str, Style]:
-    """Give each model with scores a style: networks in colours, trivial models thin and gray.
+def styles(rows: _Rows) -> dict[str, Style]:
+    """Give each row a style: networks in colours, trivial models thin and gray.
 
-    One call for all records of a bench makes a model look alike in all figures.
+    One call for all rows of a bench makes them look alike in all figures.
 
-    Returns
-    -------
-    dict of str to Style
-        By `model_label`, in the order of the records.
+    Parameters
+    ----------
+    rows : mapping of str to sequence of mapping
+        Records by the name of their row, from `rows_of`.
 
     Examples
     --------
-    >>> records = [{"model": name, "model_params": {}, "scores": [1.0]} for name in ("cae", "mean")]
-    >>> [(label, style.colour) for label, style in styles(records).items()]
-    [('cae', '#0072B2'), ('mean', '#505050')]
+    >>> [style.colour for style in styles({"a": [{"model": "cae"}], "b": [{"model": "mean"}]}).values()]
+    ['#0072B2', '#505050']
     """
     found: dict[str, Style] = {}
     counts = {True: 0, False: 0}
-    for record in records:
-        label = model_label(record)
-        if record["scores"] is None or label in found:
-            continue
-        trivial = record["model"] in _TRIVIAL
+    for name, records in rows.items():
+        trivial = records[0]["model"] in TRIVIAL
         number = counts[trivial]
         counts[trivial] += 1
         colours, patterns = (_GRAYS, _TRIVIAL_LINES) if trivial else (_COLOURS, _LINES)
         # The line changes with the colour, and once more when the colours have run out.
         line = patterns[(number + number // len(colours)) % len(patterns)]
-        found[label] = Style(colours[number % len(colours)], line, 1.0 if trivial else 1.8)
+        found[name] = Style(colours[number % len(colours)], line, 1.0 if trivial else 1.8)
     return found
 
 
-def curves(records: Iterable[Mapping[str, Any]]) -> dict[str, list[Curve]]:
-    """Return the precision-recall curves, by `model_label`, one for each record with both classes.
+def curves(rows: _Rows) -> dict[str, list[Curve]]:
+    """Return the precision-recall curves of each row, one for each record with both classes.
 
     Raises
     ------
@@ -92,29 +92,26 @@ def curves(records: Iterable[Mapping[str, Any]]) -> dict[str, list[Curve]]:
         When a record has not one finite score for each label.
     """
     found: dict[str, list[Curve]] = {}
-    for record in records:
-        if record["scores"] is None:
-            continue
-        scores, labels = scores_and_labels(record)
-        if 0 < labels.sum() < len(labels):
-            precision, recall, _ = precision_recall_curve(labels, scores)
-            curve = Curve(recall, precision, float(auc(recall, precision)))
-            found.setdefault(model_label(record), []).append(curve)
+    for name, records in rows.items():
+        for record in records:
+            scores, labels = scores_and_labels(record)
+            if 0 < labels.sum() < len(labels):
+                precision, recall, _ = precision_recall_curve(labels, scores)
+                curve = Curve(recall, precision, float(auc(recall, precision)))
+                found.setdefault(name, []).append(curve)
     return found
 
 
-def precision_recall(
-    records: Sequence[Mapping[str, Any]], look: Mapping[str, Style], title: str
-) -> Figure:
-    """Draw the precision-recall curves of all models on one test set.
+def precision_recall(rows: _Rows, look: Mapping[str, Style], title: str) -> Figure:
+    """Draw the precision-recall curves of all rows on one test set.
 
     The lines between points are straight, as the trapezoidal area in the legend takes them. Several
     seeds are thin lines of one colour, with their mean area.
 
     Parameters
     ----------
-    records : sequence of mapping
-        Of one test set and scorer; those without scores, or with one class, draw nothing.
+    rows : mapping of str to sequence of mapping
+        Records of one test set and scorer, by the name of their row; one class draws nothing.
     look : mapping of str to Style
         From `styles`.
     title : str
@@ -131,14 +128,12 @@ def precision_recall(
     """
     from matplotlib.figure import Figure
 
-    drawn = curves(records)
+    drawn = curves(rows)
     if not drawn:
         raise InputError(
             "no record has scores of both good and anomalous pictures; none has a curve"
         )
-    share = float(
-        np.mean(next(scores_and_labels(record)[1] for record in records if record["scores"]))
-    )
+    share = float(np.mean(scores_and_labels(rows[next(iter(drawn))][0])[1]))
     figure = Figure(figsize=(8.6, 5.2), layout="constrained")
     axes = figure.add_subplot()
     for label, group in drawn.items():

@@ -14,7 +14,6 @@ from .figures import (
     VERMILION,
     entitle,
     in_lines,
-    model_label,
     plain_frame,
     scores_and_labels,
 )
@@ -29,16 +28,16 @@ _BINS = 32
 _DECADES = 2  # a linear axis would put everything of the lower ones into its first bin
 
 
-def histograms(records: Sequence[Mapping[str, Any]], title: str) -> Figure:
-    """Draw how the scores of good and of anomalous pictures spread, a panel for each model.
+def histograms(rows: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
+    """Draw how the scores of good and of anomalous pictures spread, a panel for each row.
 
     Both classes share a panel's bins. Scores that are positive and span two decades or more stand on a
     logarithmic axis. With several seeds the heights are means over them; each has its threshold.
 
     Parameters
     ----------
-    records : sequence of mapping
-        Of one test set and scorer; those without scores draw nothing.
+    rows : mapping of str to sequence of mapping
+        Records of one test set and scorer, with scores, by the name of their row.
     title : str
         Stands above, in one line or more.
 
@@ -49,22 +48,18 @@ def histograms(records: Sequence[Mapping[str, Any]], title: str) -> Figure:
     Raises
     ------
     InputError
-        When a record has not one finite score for each label, or none has scores.
+        When a record has not one finite score for each label, or there is none.
     """
     from matplotlib.figure import Figure
 
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for record in records:
-        if record["scores"] is not None:
-            groups.setdefault(model_label(record), []).append(record)
-    if not groups:
+    if not rows:
         raise InputError("no record has scores; there is nothing to draw")
-    across = min(3, len(groups))
-    down = -(-len(groups) // across)
+    across = min(3, len(rows))
+    down = -(-len(rows) // across)
     # Never narrower than the legend in one row.
     figure = Figure(figsize=(max(6.6, 3.4 * across), 2.4 * down + 1.1), layout="constrained")
-    panels = [figure.add_subplot(down, across, place + 1) for place in range(len(groups))]
-    for axes, (label, group) in zip(panels, groups.items(), strict=True):
+    panels = [figure.add_subplot(down, across, place + 1) for place in range(len(rows))]
+    for axes, (label, group) in zip(panels, rows.items(), strict=True):
         _histogram(axes, group)
         seeds = f" (mean of {len(group)} seeds)" if len(group) > 1 else ""
         axes.set_title(in_lines(label + seeds, 38), fontsize=10, loc="left")

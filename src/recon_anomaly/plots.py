@@ -5,37 +5,25 @@ They need matplotlib, which ``pip install 'recon-anomaly[report]'`` brings.
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .curves import curves, precision_recall, styles
+from .captions import free_name, safe_name
+from .drawings import drawings_of
 from .errors import InputError, SavedFileError
-from .histograms import histograms
-from .panels import Labelled, Scoring, reconstructions
+from .panels import reconstructions
+from .shown import Labelled, Scoring
+from .sidebyside import side_by_side
 from .writing import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["check_matplotlib", "draw_panels", "draw_records"]
+__all__ = ["check_matplotlib", "draw_comparison", "draw_panels", "draw_records"]
 
-_TEST_SET = (
-    "data",
-    "data_checksum",
-    "test_set",
-    "image_size",
-    "epochs",
-    "schedule",
-    "schedule_params",
-    "drop_leaked",
-)
-"""The settings that the curves of one plot have in common, with the scorer."""
 _DOTS_PER_INCH = 150
-_LONGEST_NAME = 150  # file systems take 255 bytes, with what is added while the file is written
 
 
 def check_matplotlib() -> None:
@@ -58,11 +46,13 @@ def check_matplotlib() -> None:
 def draw_records(
     records: Iterable[Mapping[str, Any]], folder: str | os.PathLike[str]
 ) -> list[Path]:
-    """Draw the precision-recall curves and the histograms of scores of a bench.
+    """Draw what the records of a bench hold: scores, and the histories of the trainings.
 
-    Each test set and scorer has a file of each, over all models and seeds. Records without scores, as
-    the row that calls everything defective, draw nothing; where a test set has one class only there
-    are no curves, and the histograms show what there is.
+    Each test set and scorer has a file of curves and one of histograms, over all rows and seeds.
+    Records without scores, as the row that calls everything defective, draw nothing; where a test set
+    has one class only there are no curves. Where a training's history tells of them, there are a file of
+    the AUROC after every epoch and the weights (all schedules of a model, scorer and seed in one), one of
+    the loss of every branch, and one of weights that changed along branches or without any AUROC.
 
     Parameters
     ----------
@@ -74,7 +64,8 @@ def draw_records(
     Returns
     -------
     list of Path
-        The files, in the order of the records: ``…-precision-recall.png`` and ``…-scores.png``.
+        The files, in the order of the records: ``…-precision-recall.png`` and ``…-scores.png``, then
+        ``…-auroc.png``, ``…-branches.png`` and ``…-weights.png``.
 
     Raises
     ------
@@ -85,22 +76,12 @@ def draw_records(
     """
     check_matplotlib()
     scored = [record for record in records if record["scores"] is not None]
-    look = styles(scored)
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for record in scored:
-        shared = [record["scorer"], *(record.get(name) for name in _TEST_SET)]
-        groups.setdefault(json.dumps(shared, sort_keys=True), []).append(record)
-
     place = _folder(folder)
-    written: list[Path] = []
     taken: set[str] = set()
-    for group in groups.values():
-        title, name = _title(group), _free(_name(group[0]), taken)
-        if curves(group):
-            figure = precision_recall(group, look, title)
-            written.append(_save(figure, place / f"{name}-precision-recall.png"))
-        written.append(_save(histograms(group, title), place / f"{name}-scores.png"))
-    return written
+    return [
+        _save(figure, place / f"{free_name(name, taken)}.png")
+        for name, figure in drawings_of(scored)
+    ]
 
 
 def draw_panels(
@@ -143,64 +124,48 @@ def draw_panels(
     """
     check_matplotlib()
     figure = reconstructions(detector, labelled, name, count)
-    return _save(figure, _folder(folder) / f"{_safe(name)}-pictures.png")
+    return _save(figure, _folder(folder) / f"{safe_name(name)}-pictures.png")
 
 
-def _title(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return two lines: what was tested, and under which settings."""
-    record = records[0]
-    anomalous = sum(record["labels"])
-    height, width = record["image_size"]
-    parts = [
-        f"{len(record['labels']) - anomalous} good and {anomalous} anomalous",
-        f"{height}x{width} px",
-        f"at most {record['epochs']} epochs",
-    ]
-    if record["schedule"] != "constant" or record["schedule_params"]:
-        listed = ", ".join(f"{key}={value}" for key, value in record["schedule_params"].items())
-        parts.append(f"{record['schedule']}{f' ({listed})' if listed else ''} weights")
-    if record.get("drop_leaked"):
-        parts.append("without leaked pictures")
-    seeds = len({record["seed"] for record in records})
-    parts.append(f"{seeds} seed{'s' if seeds > 1 else ''}")
-    return f"{record['data']}, {record['test_set']}, scorer {record['scorer']}\n{', '.join(parts)}"
+def draw_comparison(
+    detectors: Mapping[str, Scoring],
+    test: Labelled,
+    folder: str | os.PathLike[str],
+    name: str,
+) -> Path:
+    """Draw what several detectors make of one good and one anomalous picture, row by row.
 
+    Beside the picture stand its reconstruction and the squared error with its mean, all errors on one
+    scale of colours. The pictures are those that the first detector decides with the most certainty,
+    which head its own page by `draw_panels`; the others have no say in the choice.
 
-def _name(record: Mapping[str, Any]) -> str:
-    height, width = record["image_size"]
-    parts = [
-        record["data"],
-        record["test_set"],
-        record["scorer"],
-        f"{height}x{width}",
-        f"{record['epochs']}-epochs",
-    ]
-    if record["schedule"] != "constant":
-        parts.append(record["schedule"])
-    if record.get("drop_leaked"):
-        parts.append("without-leaked")
-    return _safe("-".join(map(str, parts)))
+    Parameters
+    ----------
+    detectors : mapping of str to fitted detector
+        Two or more, by what stands above their row.
+    test : LabelledPictures
+        At least one picture.
+    folder : path
+        Made if it is missing; a file of the same name is replaced.
+    name : str
+        Stands in the title and, with safe characters only, in the file's name.
 
+    Returns
+    -------
+    Path
+        The file, ``<name>-comparison.png``.
 
-def _safe(name: str) -> str:
-    """Return a name with letters, digits, dots, hyphens and underscores only, no dot in front.
-
-    Examples
-    --------
-    >>> _safe("../castings 300/cvae (seed 1)")
-    '_castings_300_cvae_seed_1_'
+    Raises
+    ------
+    InputError
+        When matplotlib is missing, there are no pictures or fewer than two detectors, or some
+        reconstruct features and others pictures.
+    SavedFileError
+        When the folder cannot be made, or the file cannot be written.
     """
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")[:_LONGEST_NAME] or "_"
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Return the name, numbered if other settings have it already, and take it."""
-    found, number = name, 1
-    while found.casefold() in taken:  # some file systems do not tell capitals apart
-        number += 1
-        found = f"{name}-{number}"
-    taken.add(found.casefold())
-    return found
+    check_matplotlib()
+    figure = side_by_side(detectors, test, name)
+    return _save(figure, _folder(folder) / f"{safe_name(name)}-comparison.png")
 
 
 def _folder(folder: str | os.PathLike[str]) -> Path:
