@@ -38,15 +38,15 @@ def main() -> None:
     parser.add_argument("--likelihood", default="gaussian")
     parser.add_argument("--milestones", type=int, nargs=3, default=[40, 60, 80])
     parser.add_argument("--window", type=int, default=5, help="of the slope's moving average")
-    parser.add_argument("--patience", type=int, default=3, help="positive slopes that stop a weight")
+    parser.add_argument(
+        "--patience", type=int, default=3, help="positive slopes that stop a weight"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[*range(1, 11)])
     parser.add_argument("--race", help="share:survivors,…; by default the schedule's own")
     parser.add_argument("--records", type=Path, help="JSON lines, gone on with where they stand")
     options = parser.parse_args()
     settings = {
-        name: getattr(options, name)
-        for name in vars(options)
-        if name not in ("seeds", "records")
+        name: getattr(options, name) for name in vars(options) if name not in ("seeds", "records")
     }
     pictures = read_pictures(find_labelled(options.data).train, image_size=options.image_size)
     records = _known(options.records, settings)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -213,6 +214,23 @@ def test_leaked_pictures_can_be_dropped(leaky):
     assert records[-1]["scores"] == pytest.approx(np.array(whole[-1]["scores"])[kept])
 
 
+def test_test_pictures_among_the_defects_to_validate_on_are_told_and_counted(data):
+    """They choose epochs and thresholds, so the page says it; the training pictures are counted apart."""
+    bad = data.test.pictures.take([10, 13])
+    labelled = replace(data, defects=bad, defects_from="elsewhere")
+    begun, *events = iter_bench(labelled, models=["mean"], corruptors=[])
+    assert begun.notes[0] == "squares: no test picture was found in the training pictures"
+    assert begun.notes[-1] == (
+        "squares: 2 of 18 test pictures stand in the defects to validate on, so the epochs and thresholds "
+        "that these choose are optimistic"
+    )
+    leakage = {"identical": 0, "near": 0, "validation_defects": 2}
+    assert all(event["leakage"] == leakage for event in events if isinstance(event, dict))
+    clean = next(iter_bench(data, models=["mean"], corruptors=[], labelled_validation=True))
+    assert not any("optimistic" in note for note in clean.notes)
+    assert clean.leaked == {"identical": 0, "near": 0, "validation_defects": 0}
+
+
 def test_wrong_parameters_show_before_any_training(data, tmp_path):
     """A parameter that one model does not take, or a model that is not there, ends the bench first."""
     out = tmp_path / "out.jsonl"
@@ -409,9 +427,14 @@ def test_what_the_training_takes_is_passed_on_and_decides_the_key(data):
 def test_a_schedule_that_lays_out_its_epochs_is_trained_by_them(data):
     """The number that is given counts for the others, and no lost branch is in what was observed."""
     schedules = ["constant", ("awl-loss", {"milestones": [1, 2, 4]})]
-    _, constant, adaptive = run_bench(
-        data, schedules=schedules, corruptors=[], epochs=2, every_epoch=True, **TINY
+    settings = {"schedules": schedules, "corruptors": [], "every_epoch": True, **TINY}
+    begun, *events = iter_bench(data, epochs=2, **settings)
+    _, constant, adaptive = [event for event in events if isinstance(event, dict)]
+    assert begun.notes[-1] == (
+        "cvae (kernels=[2], latent_size=2): planned epochs differ between the schedules: constant 2, "
+        "awl-loss (milestones=[1, 2, 4]) 4"
     )
+    assert "planned epochs" not in next(iter_bench(data, epochs=4, **settings)).notes[-1]
     assert (constant["epochs"], constant["epochs_run"]) == (2, 2)
     assert (adaptive["epochs"], adaptive["epochs_run"], adaptive["recipe"]["epochs"]) == (
         None,

@@ -93,6 +93,18 @@ def test_leakage_is_looked_for_once(good, monkeypatch):
     assert calls == [4, 3]
 
 
+def test_defects_to_validate_on_are_looked_for_in_the_test_pictures(good):
+    """Their copies among the test pictures are found; without such defects there is nothing to look for."""
+    data = _data(good[:4], [0, 1, 0, 1])
+    assert data.defects_leakage is None
+    labelled = replace(data, defects=from_array(good[[9, 3, 8]]))
+    found = labelled.defects_leakage
+    assert [(twin.test, twin.train, twin.kind) for twin in found.twins] == [
+        (3, 1, "identical-pixels")
+    ]
+    assert labelled.defects_leakage is found
+
+
 def test_what_a_bench_is_given_is_read(tmp_path, good):
     """A data set stays as it is, None is the embedded one, and a path is a folder."""
     data = _data(good[:4], [0, 1, 0, 1])

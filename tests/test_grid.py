@@ -7,7 +7,7 @@ import torch
 from recon_anomaly.backbones import Backbone
 from recon_anomaly.errors import InputError
 from recon_anomaly.grid import Row, build_rows
-from recon_anomaly.protocols import Reconstruction
+from recon_anomaly.protocols import Branches, Reconstruction
 from recon_anomaly.store import from_array
 
 SMALL = {"cae": {"kernels": [2, 4]}}
@@ -70,6 +70,34 @@ def test_a_schedule_is_asked_for_every_networks_terms(pictures):
     assert len(rows(pictures, ["cvae"], cvae, schedules=schedules)) == 1
     with pytest.raises(InputError, match="kl; the model's terms are: reconstruction"):
         rows(pictures, ["cvae", "cae"], cvae | SMALL, schedules=schedules)
+
+
+def test_what_no_training_takes_is_found_before_any(pictures, monkeypatch):
+    """A stranger's schedule that gives a negative weight is refused while the rows are built."""
+
+    def negative(history):
+        return dict.fromkeys(history.terms, -1.0)
+
+    monkeypatch.setattr("recon_anomaly.grid.build", lambda kind, name, params: (negative, name))
+    with pytest.raises(InputError, match=r"gave the weights .*each of: reconstruction"):
+        rows(pictures, ["cae"], SMALL)
+
+
+def test_a_row_names_the_parts_of_its_schedule(pictures):
+    """So that the versions of plugins inside of a combination can be told; others have no parts."""
+    parts = ("combined", {"schedules": ["constant", ["awl-loss", {"milestones": [1, 2]}]]})
+    plain, combined = rows(pictures, ["cae"], SMALL, schedules=["constant", parts])
+    assert (plain.parts, combined.parts) == ((), ("builtin:constant", "builtin:awl-loss"))
+
+
+def test_branches_may_be_asked_for_at_once(pictures, monkeypatch):
+    """A schedule that branches before the first epoch gives no weights to check."""
+
+    def forking(history):
+        return Branches(("one", "two"), until=2)
+
+    monkeypatch.setattr("recon_anomaly.grid.build", lambda kind, name, params: (forking, name))
+    assert len(rows(pictures, ["cae"], SMALL)) == 1
 
 
 class Overflowing(torch.nn.Module):

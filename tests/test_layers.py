@@ -42,8 +42,8 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "spreadsheet",
         "plots",
     }
-    | {"figures", "curves", "histograms", "panels", "rows", "captions", "drawings"}
-    | {"epochs", "weightlines", "stages", "branches", "shown", "sidebyside"},
+    | {"figures", "curves", "histograms", "panels", "rows", "captions", "recordfigures"}
+    | {"epochbars", "weightlines", "stages", "branchlines", "shown", "sidebyside"},
     {"cli", "__init__", "__main__"},
 ]
 PLUGINS = {"models", "scorers", "corruptors", "schedules"}

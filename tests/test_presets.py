@@ -144,4 +144,7 @@ def test_the_tables_of_nakata_are_filled_by_its_grids():
             assert all(0 <= float(cell) <= 100 for cell in row[5:])
         assert [row[1] for row in trivial] == ["mean", "brightness", "pca", "nearest"]
         assert all((row[6], row[8]) == ("-", "-") and row[5] != "-" for row in trivial)
-        assert table.notes == ()
+        stayed = [note for note in table.notes if "the weights never changed" in note]
+        assert stayed == list(table.notes)
+        if int(table.title.split(",")[1].split()[1]) <= 8:  # awl-auc switches in epoch 7 or later
+            assert len(stayed) == 2

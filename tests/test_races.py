@@ -236,27 +236,65 @@ def test_a_branch_that_diverges_loses_and_the_others_go_on(monkeypatch):
     assert all(bool(weight.isfinite().all()) for weight in state.network.state_dict().values())
 
 
+class Doomed(Drifting):
+    """Breaks from the ``doom``-th step of its life on."""
+
+    doom = 0
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def losses(self, target, reconstruction):
+        terms = super().losses(target, reconstruction)
+        self.steps += self.training
+        if self.training and self.steps > self.doom:
+            terms["pull"] = terms["pull"] * math.nan
+        return terms
+
+
 def test_when_every_branch_diverges_the_snapshot_is_kept(monkeypatch):
     """The training ends there with the weights that all branches started from, and says so."""
-
-    class Doomed(Drifting):
-        steps = 0
-
-        def losses(self, target, reconstruction):
-            terms = super().losses(target, reconstruction)
-            self.steps += self.training
-            if self.training and self.steps > 6:  # three steps an epoch: from the third epoch on
-                terms["pull"] = terms["pull"] * math.nan
-            return terms
-
     monkeypatch.setitem(globals(), "Drifting", Doomed)
-    with pytest.warns(TrainingWarning):
+    monkeypatch.setattr(Doomed, "doom", 6)  # three steps an epoch: from the third epoch on
+    with pytest.warns(TrainingWarning) as warned:
         state, _ = trained(Forking())
+    assert len(warned) == 4
+    assert "the training ended early" in str(warned[-1].message)
+    assert "the weights of epoch 2 are kept" in str(warned[-1].message)
     assert state.history.path == ()
-    assert "every branch from epoch 2 on" in state.history.diverged
+    assert state.history.diverged == (
+        "the training loss term 'pull' became nan in epoch 3, as in all other branches since epoch 2"
+    )
     assert state.history.kept_epoch == 2
     assert {branch.value for branch in state.history.lost} == {None}
     assert all(bool(weight.isfinite().all()) for weight in state.network.state_dict().values())
+
+
+def test_the_last_branch_left_keeps_its_last_good_weights(monkeypatch):
+    """Where the others were dropped before, its epochs count, and the message says the term and the branch."""
+    monkeypatch.setitem(globals(), "Drifting", Doomed)
+    # Three steps an epoch: 2 epochs of the trunk, 4 branches to epoch 3, and one epoch of the survivor.
+    monkeypatch.setattr(Doomed, "doom", 3 * (2 + 4 + 1))
+    with pytest.warns(TrainingWarning, match="the training ended early"):
+        state, _ = trained(Forking(rungs=((3, 1),)))
+    (branch,) = state.history.path
+    assert state.history.diverged.endswith(f"in epoch 5, in the last branch left, {branch}")
+    assert [record.epoch for record in state.history.records] == [1, 2, 3, 4]
+    assert state.history.kept_epoch == 4
+    assert len(state.history.lost) == 3
+    assert None not in {lost.value for lost in state.history.lost}
+
+
+def test_a_divergence_in_the_last_branch_ends_at_the_planned_epoch(monkeypatch):
+    """Nothing is trained past the plan when the race's last branch is given up at its last epoch."""
+    monkeypatch.setitem(globals(), "Drifting", Doomed)
+    monkeypatch.setattr(Doomed, "doom", 3 * (2 + 4 * 4) - 1)
+    with pytest.warns(TrainingWarning, match="the branch more was given up"):
+        state, _ = trained(Forking())
+    assert len(state.history) == 6
+    assert state.history.diverged is None
+    assert {lost.path[0]: lost.value for lost in state.history.lost}["more"] is None
 
 
 # Resuming ------------------------------------------------------------------------------------------

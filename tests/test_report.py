@@ -340,6 +340,19 @@ def test_what_a_search_cost_is_shown_where_it_is_more():
     assert "epochs (in all)" not in cells(plain)
 
 
+def test_a_training_that_ended_early_is_named_below():
+    """Model, scorer, schedule and seed, and what happened; nothing is said of the others."""
+    what = "the training loss term 'kl' became nan in epoch 7"
+    adaptive = {"schedule": "awl-auc", "schedule_params": {"update_every": 5}}
+    early = record(seed=43, diverged=what, model_params={"latent_size": 8}, **adaptive)
+    figures, decisions = tables([record(diverged=None), record(seed=42, **adaptive), early])
+    assert figures.notes == (
+        f"cae (latent_size=8), mse, awl-auc (update_every=5), seed 43: {what}; the last good weights "
+        "were kept",
+    )
+    assert decisions.notes == ()
+
+
 def test_several_kinds_of_defect_have_a_table():
     """The third table of a test set with kinds has its title, and the columns that tell rows apart."""
     scores = {"labels": [0, 0, 1, 1], "scores": [0.1, 0.3, 0.2, 0.4], "kinds": ["good"] * 2}

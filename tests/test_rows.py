@@ -1,6 +1,6 @@
 import pytest
 
-from recon_anomaly.rows import epochs_of, row_names, rows_of, ways_of
+from recon_anomaly.rows import epochs_of, made_by, row_names, rows_of, ways_of
 
 
 def record(model="vae", **changes):
@@ -48,6 +48,18 @@ def test_several_schedules_are_named_at_every_network():
 def test_what_differs_under_one_name_is_said(changes, names):
     """Two ways of one model and schedule are told apart by the setting that differs."""
     assert row_names([record(), record(**changes)]) == names
+
+
+def test_closed_forms_differ_in_their_batch_size():
+    """It is said of those that are not trained, of which nothing else is."""
+    closed = record("pca", schedule=None, epochs=None)
+    assert row_names([closed, closed | {"batch_size": 8}]) == ["pca", "pca, batch size 8"]
+
+
+def test_what_a_row_was_made_by_by_hand():
+    """Weights, plugins and the version; the batch size of a network is part of its training."""
+    one = record(batch_size=8, weights={"vgg": "0123456789"}, plugins={"acme": "2"})
+    assert made_by(one) == ("weights 01234567", "acme 2", "version 1.0")
 
 
 def test_settings_of_other_names_are_not_said():

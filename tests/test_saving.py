@@ -556,6 +556,18 @@ def test_a_plugins_detector_survives(acme, good, bad, path):
     assert header["plugins"] == dict.fromkeys(header["names"], plugin)
 
 
+def test_plugins_inside_of_a_schedule_are_named(acme, good, path):
+    """The parts of a combination stand beside it, by their full names."""
+    parts = {"schedules": [["constant", {}], ["warm-up", {"epochs": 2}]]}
+    detector = CAE(kernels=(2, 3), epochs=1, schedule="combined", schedule_params=parts).fit(good)
+    detector.save(path)
+    plugins = read(path)[0]["plugins"]
+    plugin = {"distribution": "recon-anomaly-acme", "version": "1.2.3"}
+    assert plugins["acme:warm-up"] == plugin
+    assert plugins["builtin:constant"] == plugins["schedule"] == plugins["model"]
+    assert_same(load(path), detector, good)
+
+
 @pytest.mark.parametrize(
     ("params", "kind", "name"),
     [

@@ -88,3 +88,13 @@ def test_versions_of_third_parties_join_the_settings(settings, acme):
     offer = find("model", "skip-ae")
     assert made["plugins"] == {offer.distribution: offer.version}
     assert "plugins" not in settings.of(CAE, 1, "mse", "defects")
+
+
+def test_versions_of_a_schedules_parts_join_the_settings(settings, acme):
+    """A plugin's schedule inside of a combination decides a record as one that stands alone."""
+    row = replace(CAE, schedule="combined", parts=("builtin:constant", "acme:warm-up"))
+    offer = find("schedule", "warm-up")
+    made = settings.of(row, 1, "mse", "defects")
+    assert made["plugins"] == {offer.distribution: offer.version}
+    alone = settings.of(replace(CAE, schedule="warm-up"), 1, "mse", "defects")
+    assert alone["plugins"] == made["plugins"]

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from recon_anomaly.images import PixelRange
-from recon_anomaly.shown import colour_bar, error_scale, inches, show, shown
+from recon_anomaly.shown import as_shown, colour_bar, draw_picture, error_scale, inches
 from recon_anomaly.store import from_array
 
 
@@ -21,7 +21,7 @@ def brighter(by):
 def test_errors_are_not_cut_with_the_display():
     """250 reconstructed as 301 is white, and its error is (51 / 255)² all the same."""
     pictures = from_array(np.full((2, 3, 4, 1), 250, np.uint8))
-    columns, maps, unit = shown(brighter(51), pictures)
+    columns, maps, unit = as_shown(brighter(51), pictures)
     assert list(columns) == ["picture", "reconstruction", "squared error"]
     assert (columns["reconstruction"] == 1).all()
     np.testing.assert_allclose(maps, np.full((2, 3, 4), 0.04), rtol=1e-6)
@@ -34,7 +34,7 @@ def test_features_have_only_their_map():
     detector = brighter(0)
     detector.network_ = SimpleNamespace(target=None)
     detector.iter_scores = lambda X: ((None, np.full((1, 2, 2), k)) for k in range(len(X)))
-    columns, maps, unit = shown(detector, from_array(np.zeros((3, 2, 2, 1), np.uint8)))
+    columns, maps, unit = as_shown(detector, from_array(np.zeros((3, 2, 2, 1), np.uint8)))
     assert (list(columns), unit) == (["picture", "anomaly map"], "anomaly map")
     assert maps[:, 0, 0].tolist() == [0, 1, 2]
 
@@ -43,7 +43,7 @@ def test_features_have_only_their_map():
 def test_any_channels_can_be_displayed(channels):
     """Up to two channels are shown by their first, more by their first three."""
     pictures = np.random.default_rng(0).integers(0, 256, (1, 2, 2, channels)).astype(np.uint8)
-    made, _, _ = shown(brighter(0), from_array(pictures))
+    made, _, _ = as_shown(brighter(0), from_array(pictures))
     kept = 3 if channels > 2 else 1
     np.testing.assert_allclose(made["picture"], pictures[..., :kept] / 255, rtol=1e-6)
 
@@ -60,7 +60,7 @@ def test_the_bar_has_an_arrow_where_pixels_exceed_it(maps, arrow):
     """The bar of colours tells whether there is more than it shows."""
     maps = maps.reshape(1, 20, 20)
     axes, bar = Figure().subplots(1, 2)
-    heat = show(axes, maps[0], error_scale(maps))
+    heat = draw_picture(axes, maps[0], error_scale(maps))
     colour_bar(bar, heat, maps, "a unit")
     assert heat.colorbar.extend == arrow
     assert bar.get_ylabel() == "a unit"

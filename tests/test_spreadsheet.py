@@ -51,6 +51,16 @@ def test_unknown_is_empty_and_parameters_are_json(records):
     assert row["model_params"] == '{"n": [1]}'
 
 
+def test_leaks_of_the_defects_to_validate_on_have_a_column(records):
+    """It is empty where there were no such defects."""
+    *_, record = records
+    labelled = record | {"leakage": {"identical": 1, "near": 2, "validation_defects": 3}}
+    for one, counts in ((labelled, ("1", "2", "3")), (record, ("0", "0", ""))):
+        row = next(csv.DictReader(io.StringIO(csv_text([one]))))
+        names = ("leaked_identical", "leaked_near", "leaked_validation_defects")
+        assert tuple(row[name] for name in names) == counts
+
+
 def test_the_recipe_is_the_one_that_was_used(records):
     """What nobody said is filled in; a closed form has none."""
     *_, record = records

@@ -1,11 +1,19 @@
+import math
+from fractions import Fraction
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon_anomaly.errors import InputError
 from recon_anomaly.terms import (
+    check_choice,
+    check_given,
+    check_number,
     check_patterns,
     check_terms,
+    check_weights,
     numeral,
     proper_subsets,
     weights_by_term,
@@ -66,6 +74,8 @@ def test_patterns_become_tuples_and_keep_their_order():
         (3, "patterns is 3"),
         ([3], "the pattern 3"),
         ([["kl", "error", "kl"]], "names a term twice"),
+        ([["kl", 3]], "no name of a term"),
+        ([[["kl"]]], "no name of a term"),
     ],
 )
 def test_what_is_no_pattern_is_refused(patterns, named):
@@ -73,3 +83,59 @@ def test_what_is_no_pattern_is_refused(patterns, named):
     with pytest.raises(InputError, match=named) as caught:
         check_patterns(patterns)
     assert '[["kl"], ["reconstruction"]]' in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.int64(2), Fraction(4, 2)])
+def test_numbers_of_all_kinds_become_floats(value):
+    """NumPy's and exact ones are as good as Python's own."""
+    number = check_number("x", value, least=2)
+    assert (number, type(number)) == (2.0, float)
+
+
+@pytest.mark.parametrize("value", ["2", None, True, [2], 2j, math.nan, math.inf, -math.inf, 1.9])
+def test_what_is_no_number_is_refused(value):
+    """Neither text nor truth is a number, nor what is not finite or too small."""
+    with pytest.raises(InputError, match=r"^x is .*; give one from 2 on$"):
+        check_number("x", value, "one from 2 on", 2)
+
+
+@pytest.mark.parametrize("value", ["c", ["a"], None, {}])
+def test_what_is_no_choice_is_refused(value):
+    """The choices are listed, also where what was got has no hash."""
+    with pytest.raises(InputError, match=r"^x is .*; give one of: a, b$"):
+        check_choice("x", value, {"a": 1, "b": 2})
+
+
+def test_weights_are_copied_as_floats():
+    """What is done to the caller's mapping later does not reach them; none given are none."""
+    given = {"kl": 4, "error": np.float32(0)}
+    checked = check_weights(given)
+    given["kl"] = -1
+    assert checked == {"kl": 4.0, "error": 0.0}
+    assert {type(weight) for weight in checked.values()} == {float}
+    assert check_weights(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("weights", "named"),
+    [
+        (["kl"], r"weights is \['kl'\]"),
+        ("kl", "weights is 'kl'"),
+        ({1: 2.0}, "weights is {1: 2.0}"),
+        ({"kl": "a"}, "the weight of kl is 'a'"),
+        ({"kl": -1e-9}, "the weight of kl is -1e-09"),
+        ({"error": 1, "kl": math.nan}, "the weight of kl is nan"),
+    ],
+)
+def test_what_are_no_weights_is_refused(weights, named):
+    """The message says what was got and that weights are finite and from 0 on."""
+    with pytest.raises(InputError, match=f"^{named}; give .*from 0 on"):
+        check_weights(weights)
+
+
+@pytest.mark.parametrize("given", [{}, None, {"kl": 1}, {"kl": -1, "error": 1}, [1, 1]])
+def test_what_a_schedule_may_not_give_is_refused(given):
+    """One weight for each term, none negative, is all that may be given."""
+    check_given({"kl": 0, "error": 2.0}, ("error", "kl"))
+    with pytest.raises(InputError, match=r"gave the weights .* each of: error, kl"):
+        check_given(given, ("error", "kl"))

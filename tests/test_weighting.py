@@ -207,3 +207,19 @@ def test_what_spoils_a_comparison_is_said_below():
         f"{name}: seed 1: {what}; the last good weights were kept",
     )
     assert weighting_tables([record(1), record(1, **AUC)])[0].notes == ()
+
+
+def test_adapted_weights_that_never_changed_are_said_below():
+    """The comparison is then one of like with like; constant weights never change, and need no word."""
+
+    def weighed(*kl):
+        weights = [{"reconstruction": 1.0, "kl": weight} for weight in kl]
+        return {"history": {"records": [{"weights": one} for one in weights]}}
+
+    stays, switches = weighed(1.0, 1.0), weighed(1.0, 1e-10)
+    conventional = [record(seed, **stays) for seed in (1, 10, 20)]
+    adapted = [record(seed, **AUC, **stays) for seed in (10, 1)] + [record(20, **AUC, **switches)]
+    assert weighting_tables([*conventional, *adapted])[0].notes == (
+        "tiles, vae (likelihood=bernoulli), mse, adapted: seeds 1, 10: the weights never changed, as in a "
+        "conventional training",
+    )

@@ -99,7 +99,8 @@ def iter_bench(
         By default 64 for the embedded set and 256 for a folder.
     epochs, batch_size, learning_rate : int, int, float, optional
         As in `ReconstructionDetector`, for all that are trained; by default each model's own. A
-        schedule that lays out its own epochs is trained by these.
+        schedule that lays out its own epochs is trained by these; a note of `Begun` has the numbers where
+        they differ.
     labelled_validation : bool
         Take labelled pictures to validate on, as `with_labels` says, also where no schedule needs them. All
         models and schedules are then tested on the same pictures, and have the decision
@@ -162,16 +163,14 @@ def iter_bench(
     rows = build_rows(models, params, grid, schedules, data.train, **recipe)
     if labelled_validation or any(row.needs_labels for row in rows):
         data = with_labels(data)
-    begun = begin(data, corruptors, drop_leaked, every_epoch)
+    begun = begin(data, rows, corruptors, drop_leaked, every_epoch)
     yield begun
     data = begun.data
     spoiling = corruptors if (data.test.labels == 0).any() else ()
     tests = [corrupted(data, name, build("corruptor", name)[0]) for name in spoiling] + [data.test]
     every_epoch = every_epoch and len(np.unique(data.test.labels)) == 2
     settings = Settings(data, drop_leaked, every_epoch, data.checksum())
-    near = begun.leakage.count("near")
-    leakage = {"identical": len(begun.leakage.twins) - near, "near": near}
-    ledger.note_leakage(settings.checksum, leakage)
+    ledger.note_leakage(settings.checksum, begun.leaked)
 
     for test in tests:
         made = settings.of(UNTRAINED, None, None, test.name)

@@ -88,6 +88,11 @@ class BenchData:
         """Which test pictures stand in the training pictures; looked for once."""
         return find_leakage(self.train, self.test.pictures)
 
+    @cached_property
+    def defects_leakage(self) -> Leakage | None:
+        """Which test pictures stand in the defects to validate on, if there are some; looked for once."""
+        return None if self.defects is None else find_leakage(self.defects, self.test.pictures)
+
     def split_validation(self, share: float, seed: int) -> tuple[Pictures, Pictures]:
         """Return training and validation pictures; where parts are known, none is on both sides."""
         if self.parts is None:

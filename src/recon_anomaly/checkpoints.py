@@ -66,7 +66,7 @@ class Checkpoint:
                 state.load_state_dict(saved["state"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise SavedFileError(
-                f"cannot read the checkpoint {self.path}: {error}; delete it to start afresh"
+                f"cannot read the checkpoint {self.path}: {error}; delete the run's folder to start afresh"
             ) from error
         if differences:
             raise SavedFileError(

@@ -10,15 +10,13 @@ import numpy as np
 from .cells import Table, in_words, mean_of, short
 from .decisions import EVERYTHING, EVERYTHING_DEFECTIVE
 from .printed import KLIMKEVICIUS, KLIMKEVICIUS_MODELS, PaperTable
+from .rows import TRIVIAL
 from .trainings import circumstances, training
 
 __all__ = ["HOW_TO_READ", "LAYOUT", "TRIVIAL", "paper_tables"]
 
 LAYOUT = "castings"
 """Layout of the data set that the paper's own figures are of."""
-
-TRIVIAL = ("mean", "brightness", "pca", "nearest")
-"""What the paper's models are held against."""
 
 COLUMNS = ("model", "RECALL", "PRECISION", "F1-SCORE", "PRC-AUC")
 HOW_TO_READ = (

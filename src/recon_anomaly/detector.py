@@ -124,9 +124,10 @@ class BaseDetector(FittedDetector):
             When a loss becomes NaN or infinite in the first epoch. Later that ends the training with a
             `TrainingWarning`, and the last good weights are kept.
         """
+        planned = self._recipe()["epochs"] if self.verbose else 0
         for event in self.iter_fit(X, y, validation_data=validation_data):
             if self.verbose and isinstance(event, EpochRecord):
-                print(event.line(self._recipe()["epochs"]))
+                print(event.line(planned))
         return self
 
     def iter_fit(
@@ -180,11 +181,16 @@ class BaseDetector(FittedDetector):
         parts = self._split(pictures, validation_data, seed)
         measured = () if parts.labelled is None else ("auroc",)
         if missing := set(getattr(schedule, "needs", ())) - set(measured):
+            labels = (
+                f"{len(parts.validation)} good ones (+1) and no anomalous one (-1)"
+                if isinstance(validation_data, tuple)
+                else "none with labels"
+            )
             raise InputError(
                 f"schedule {schedule_name or schedule!r} needs {', '.join(sorted(missing))} of "
-                "labelled validation pictures, good and anomalous; give validation_data=(Xv, yv) with yv "
-                "+1 and -1 (on the command line --defects DIR), or take the schedule 'awl-loss', which "
-                "needs no labels"
+                f"validation pictures, good and anomalous, and got {labels}; give "
+                "validation_data=(Xv, yv) with yv +1 and -1 (on the command line --defects DIR), or take a "
+                "schedule that needs no labels, such as 'awl-loss'"
             )
         recipe = self._recipe(builder, schedule)
         looks: dict[str, Any] = {}
@@ -216,7 +222,13 @@ class BaseDetector(FittedDetector):
             network = build_network(builder, pictures.shape, model_params)
             network.to(device, memory_format=torch.channels_last)
         training, validation = batches(parts.training), batches(parts.validation)
-        if not hasattr(network, "fit_batches"):
+        if hasattr(network, "fit_batches"):
+            if schedule_name != "builtin:constant" or self.schedule_params:
+                raise InputError(
+                    f"{type(network).__name__} is fitted in closed form, which knows no schedule; leave it "
+                    "out, or take another model"
+                )
+        else:
             first = next(iter(batches(parts.validation.take([0]))))
             rehearse(network, scorer, first, make_noise(network, scorer, seed, device))
         plan = Plan(
@@ -291,7 +303,7 @@ class BaseDetector(FittedDetector):
             if self.epochs not in (None, laid_out):
                 raise InputError(
                     f"epochs={self.epochs!r}, but the schedule {self.schedule!r} lays out {laid_out}; leave "
-                    "epochs out, or change the schedule's parameters"
+                    "epochs out, or change what it lays out, as the milestones of awl-loss"
                 )
         said = {name: getattr(self, name) for name in DEFAULT_RECIPE}
         recipe = DEFAULT_RECIPE | model_recipe
@@ -300,10 +312,9 @@ class BaseDetector(FittedDetector):
             count = recipe[name]
             if not isinstance(count, int | np.integer) or count < 1:
                 raise InputError(f"{name}={count!r}: a whole number of at least 1 is wanted")
-        if not recipe["learning_rate"] > 0:
-            raise InputError(
-                f"learning_rate={recipe['learning_rate']!r}: a number above 0 is wanted"
-            )
+        rate = recipe["learning_rate"]
+        if not isinstance(rate, int | float | np.number) or not rate > 0:
+            raise InputError(f"learning_rate={rate!r}: a number above 0 is wanted")
         return recipe
 
     def _check_parameters(self) -> None:

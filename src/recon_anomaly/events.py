@@ -13,6 +13,7 @@ from .benchdata import BenchData, LabelledPictures
 from .cells import in_words
 from .detector import BaseDetector
 from .errors import TrainingError
+from .grid import Row
 from .history import EpochRecord
 from .training import Tick
 
@@ -30,13 +31,25 @@ class Begun:
     leakage : Leakage
         Which test pictures, counted before any were dropped, stand in the training pictures.
     notes : tuple of str
-        What a reader of the figures has to know: the leakage first, then what was left out, and where
-        labels to validate on come from.
+        What a reader of the figures has to know: what was left out, the leakage, where labels to validate
+        on come from, and where schedules train for different numbers of epochs.
+    defects_leakage : Leakage or None
+        Which test pictures stand in the defects to validate on; none is dropped for it.
     """
 
     data: BenchData
     leakage: Leakage
     notes: tuple[str, ...]
+    defects_leakage: Leakage | None = None
+
+    @property
+    def leaked(self) -> dict[str, int]:
+        """How many test pictures leak and how, as it stands in the records."""
+        near = self.leakage.count("near")
+        counts = {"identical": len(self.leakage.twins) - near, "near": near}
+        if self.defects_leakage is not None:
+            counts["validation_defects"] = len(self.defects_leakage.twins)
+        return counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +142,11 @@ Event = Begun | Cell | Tick | EpochRecord | Fitted | Failed | dict[str, Any]
 
 
 def begin(
-    data: BenchData, corruptors: Sequence[str], drop_leaked: bool, every_epoch: bool
+    data: BenchData,
+    rows: Sequence[Row],
+    corruptors: Sequence[str],
+    drop_leaked: bool,
+    every_epoch: bool,
 ) -> Begun:
     """Look for leakage, drop it where that is wanted, and say so, with what else has to be known.
 
@@ -137,6 +154,8 @@ def begin(
     ----------
     data : BenchData
         As it was read.
+    rows : sequence of Row
+        What will be trained.
     corruptors, drop_leaked, every_epoch
         As in `iter_bench`.
 
@@ -145,7 +164,7 @@ def begin(
     InputError
         When no test picture is left.
     """
-    leakage = data.leakage
+    leakage, defects_leakage = data.leakage, data.defects_leakage
     stores = [data.train, data.test.pictures, *([] if data.defects is None else [data.defects])]
     skipped = {path: reason for store in stores for path, reason in store.skipped}
     notes = [f"left out: {path}: {reason}" for path, reason in skipped.items()]
@@ -163,8 +182,33 @@ def begin(
         )
     if data.defects is not None:
         notes.append(f"{data.name}: labels to validate on come from {data.defects_from}")
+    if defects_leakage is not None and defects_leakage.twins:
+        notes.append(
+            f"{data.name}: {len(defects_leakage.twins)} of {defects_leakage.n_test} test pictures stand in "
+            "the defects to validate on, so the epochs and thresholds that these choose are optimistic"
+        )
     if every_epoch and len(np.unique(data.test.labels)) < 2:
         notes.append(
             f"{data.name}: test pictures of one class, so the figures of every epoch are left out"
         )
-    return Begun(data, leakage, tuple(notes))
+    notes += _different_epochs(rows)
+    return Begun(data, leakage, tuple(notes), defects_leakage)
+
+
+def _different_epochs(rows: Sequence[Row]) -> list[str]:
+    """Say of each model whose schedules train for different numbers of epochs what these are."""
+    planned: dict[str, dict[str, int]] = {}
+    for row in rows:
+        if row.schedule is not None and row.planned is not None:
+            variant = in_words(row.model, row.model_params)
+            way = in_words(row.schedule, row.schedule_params)
+            planned.setdefault(variant, {})[way] = row.planned
+    variants: dict[str, list[str]] = {}
+    for variant, ways in planned.items():
+        if len(set(ways.values())) > 1:
+            listed = ", ".join(f"{way} {epochs}" for way, epochs in ways.items())
+            variants.setdefault(listed, []).append(variant)
+    return [
+        f"{', '.join(alike)}: planned epochs differ between the schedules: {listed}"
+        for listed, alike in variants.items()
+    ]

@@ -13,7 +13,7 @@ from .errors import InputError
 from .history import EpochRecord, History
 from .keeping import keep_frozen
 from .randomness import seeded
-from .training import Plan, RunState, Tick, evaluate, train
+from .training import GivenUp, Plan, RunState, Tick, evaluate, train
 
 __all__ = ["fit_network"]
 
@@ -79,7 +79,8 @@ def fit_network(
         yield from keep_frozen(network, (training, validation), plan.epochs, memory_budget)
     snapshots = None if checkpoint is None else checkpoint.snapshots
     for event in train(state, training, validation, plan, measure, snapshots):
-        if checkpoint is not None and isinstance(event, EpochRecord):
+        if checkpoint is not None and not isinstance(event, Tick):
             checkpoint.save(state)
-        yield event
+        if not isinstance(event, GivenUp):
+            yield event
     return state.history

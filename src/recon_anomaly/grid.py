@@ -14,9 +14,11 @@ from .errors import TrainingError
 from .estimators import ReconstructionDetector
 from .history import History
 from .images import measure_range
+from .protocols import Branches
 from .randomness import seeded
 from .registry import build, build_network, load
 from .store import Pictures
+from .terms import check_given
 from .training import evaluate
 from .variants import Schedule, named, variants_of
 
@@ -42,6 +44,8 @@ class Row:
         Whether the schedule reads figures of labelled pictures: the training then depends on the scorer.
     weights : mapping
         Checksums of frozen pretrained weights.
+    parts : tuple of str
+        Registered names of the schedules that the schedule is made of.
     """
 
     model: str
@@ -54,6 +58,7 @@ class Row:
     planned: int | None = None
     needs_labels: bool = False
     weights: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
 
     def detector(self, scorer: str, seed: int, device: str = "auto") -> ReconstructionDetector:
         """Return the detector that this row trains, not yet fitted."""
@@ -107,7 +112,7 @@ def build_rows(
     ------
     InputError, PluginError
         When a parameter is wrong, weights are missing, a plugin cannot be imported, or a schedule names a
-        term that a model does not have.
+        term that a model does not have or gives weights that no training takes.
     """
     rows = []
     for model in models:
@@ -133,10 +138,13 @@ def build_rows(
                     learning_rate=learning_rate,
                     needs_labels=bool(getattr(schedule, "needs", ())),
                     weights=weights,
+                    parts=tuple(getattr(schedule, "parts", ())),
                 )
                 row = replace(row, planned=row.detector("mse", 0)._recipe()["epochs"])
                 if terms and row.planned:
-                    schedule(History(terms, row.planned))
+                    given = schedule(History(terms, row.planned))
+                    if not isinstance(given, Branches):
+                        check_given(given, terms)
                 rows.append(row)
     return rows
 

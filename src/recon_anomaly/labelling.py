@@ -19,7 +19,9 @@ def with_labels(data: BenchData, *, seed: int = 42) -> BenchData:
     """Return the data set with defects to validate on, which are in no test set.
 
     They are those of the training folder where it has some. Else 20 % of the test defects of each kind, at
-    least one where a kind has two, are removed from the test set; the seed decides which.
+    least one where a kind has two, are removed from the test set; the seed decides which. They are taken at
+    random also where the good pictures were split by part, so a part's defects may be on both sides:
+    ``BenchData.defects_leakage`` counts what shows of it.
 
     Raises
     ------

@@ -8,7 +8,17 @@ import numpy as np
 
 from .errors import InputError
 from .figures import Page
-from .shown import BAR, GAP, Labelled, Scoring, colour_bar, error_scale, inches, show, shown
+from .shown import (
+    BAR,
+    GAP,
+    Labelled,
+    Scoring,
+    as_shown,
+    colour_bar,
+    draw_picture,
+    error_scale,
+    inches,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,7 +121,7 @@ def reconstructions(detector: Scoring, labelled: Labelled, title: str, count: in
     scores = detector.anomaly_score(labelled.pictures)
     groups = choose(scores, labelled.labels, threshold, count)
     chosen = np.concatenate([group.positions for group in groups])
-    columns, maps, unit = shown(detector, labelled.pictures.take(chosen))
+    columns, maps, unit = as_shown(detector, labelled.pictures.take(chosen))
     scale = error_scale(maps)
 
     high, wide = inches(labelled.pictures.shape[:2])
@@ -141,7 +151,7 @@ def reconstructions(detector: Scoring, labelled: Labelled, title: str, count: in
             page.write(left, upper + _HEADING, text, 8.5)
             for step, images in enumerate(columns.values()):
                 axes = page.place(left + step * (wide + GAP), upper + _HEADING + _TITLE, wide, high)
-                heat = show(axes, images[number], scale)  # maps are the last column
+                heat = draw_picture(axes, images[number], scale)  # maps are the last column
             number += 1
     first = _TOP + more + _HEADING + _TITLE
     bar = page.place(page.width - BAR, first, 0.14, (len(groups) - 1) * row + high)

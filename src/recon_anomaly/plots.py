@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .captions import free_name, safe_name
-from .drawings import drawings_of
 from .errors import InputError, SavedFileError
 from .panels import reconstructions
+from .recordfigures import record_figures
 from .shown import Labelled, Scoring
 from .sidebyside import side_by_side
 from .writing import whole_file
@@ -80,7 +80,7 @@ def draw_records(
     taken: set[str] = set()
     return [
         _save(figure, place / f"{free_name(name, taken)}.png")
-        for name, figure in drawings_of(scored)
+        for name, figure in record_figures(scored)
     ]
 
 

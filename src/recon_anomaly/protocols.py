@@ -8,7 +8,7 @@ is state. Optional abilities are looked for by name, and each contract lists its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from .history import History
 
 __all__ = [
+    "CRITERIA",
     "Branches",
     "Corruptor",
+    "Criterion",
     "ImageShape",
     "Model",
     "Network",
@@ -146,6 +148,11 @@ class Corruptor(Protocol):
         ...
 
 
+Criterion = Literal["validation-loss", "training-loss"]
+"""What branches are compared by; the lowest is the best."""
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+
+
 class Branches(NamedTuple):
     """A schedule's wish to try several continuations from where the training stands.
 
@@ -169,7 +176,7 @@ class Branches(NamedTuple):
 
     names: tuple[str, ...]
     until: int
-    criterion: Literal["validation-loss", "training-loss"] = "validation-loss"
+    criterion: Criterion = "validation-loss"
     rungs: tuple[tuple[int, int], ...] = ()
 
 
@@ -186,6 +193,9 @@ class WeightSchedule(Protocol):
         Whose epoch's weights are kept; a figure's highest. "lowest-loss" if absent.
     ``reduces_learning_rate``, ``stops_early`` : bool
         Whether the plateau rule and early stopping run; True if absent.
+    ``parts`` : tuple of str
+        Registered names of the schedules that it is made of, if it is: their packages and versions stand
+        beside its own in records and saved files.
 
     Loss here always means the unweighted sum of the validation terms, with the latent at its mean.
     """

@@ -109,11 +109,22 @@ def open_race(state: RunState, asked: Branches, snapshots: Snapshots) -> None:
     state.history.path = (*state.history.path, asked.names[0])
 
 
-def leave_branch(state: RunState, snapshots: Snapshots, *, diverged: bool = False) -> None:
+def leave_branch(state: RunState, snapshots: Snapshots, diverged: str | None = None) -> None:
     """Put the run on the next branch, once the present one has reached its rung or has diverged.
 
-    After the last branch of the last rung the best one goes on, and the race is over. Files are deleted only
-    where a run that is killed here, and goes on from its last checkpoint, does not want them.
+    After the last branch of the last rung the best one goes on, and the race is over. Where no branch is
+    left because all have diverged, the race is over, too, and ``history.diverged`` says so: a branch
+    that was alone keeps its last good weights, else those count that all started from. Files are
+    deleted only where a run that is killed here, and goes on from its last checkpoint, does not want them.
+
+    Parameters
+    ----------
+    state : RunState
+        In a race, at the end of an epoch.
+    snapshots : Snapshots
+        Where the branches wait.
+    diverged : str, optional
+        Which term became NaN or infinite, and when.
     """
     race = state.race
     assert race is not None
@@ -121,7 +132,10 @@ def leave_branch(state: RunState, snapshots: Snapshots, *, diverged: bool = Fals
     name = race.waiting.pop(0)
     record = history.records[-1]
     race.records[name] = history.records[race.start :]
-    race.reached[name] = None if diverged else CRITERIA[race.asked.criterion](record)
+    race.reached[name] = CRITERIA[race.asked.criterion](record) if diverged is None else None
+    if diverged is not None and list(race.reached) == [name] and not race.waiting:
+        history.diverged, state.race = f"{diverged}, in the last branch left, {name}", None
+        return
     if name in race.best():
         snapshots.save(_name(race.rung + 1, name), state.snapshot())
     if race.waiting:
@@ -131,14 +145,14 @@ def leave_branch(state: RunState, snapshots: Snapshots, *, diverged: bool = Fals
     for loser, value in race.reached.items():
         if loser not in survivors:
             history.lost.append(LostBranch((*trunk, loser), tuple(race.records.pop(loser)), value))
-    if not survivors:  # every branch diverged
+    if not survivors:
         _load(state, snapshots, _name(0))
         history = state.history
         history.path, state.race = trunk, None
-        history.diverged = f"every branch from epoch {race.start} on became NaN or infinite"
+        history.diverged = f"{diverged}, as in all other branches since epoch {race.start}"
         return
     if race.rung:
-        snapshots.remove(_name(race.rung, ""))
+        snapshots.remove(_name(race.rung))
     race.rung, race.waiting, race.reached = race.rung + 1, survivors, {}
     _enter(state, snapshots, (*trunk, survivors[0]))
     if race.rung > len(race.asked.rungs):

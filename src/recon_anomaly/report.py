@@ -17,7 +17,8 @@ from .decisions import (
 from .errors import InputError
 from .kinds import kinds_table
 from .metrics import DECISION, RANKING
-from .trainings import said, size_of, training
+from .rows import made_by
+from .trainings import ended_early, said, size_of, training
 
 __all__ = [
     "DEFAULT_RULES",
@@ -42,8 +43,6 @@ HOW_TO_READ = (
 """A line to stand below the tables."""
 
 ONE_CLASS = "one class"
-_MADE_BY = ("weights", "plugins", "recon_anomaly", "batch_size")
-"""Settings that make another row, since what differs in them is not another seed."""
 _COUNTS = {
     "TP": "true_positives",
     "FP": "false_positives",
@@ -66,6 +65,7 @@ def tables(records: Iterable[_Record], *, rules: Sequence[str] = DEFAULT_RULES) 
 
     How the networks were trained stands in the title; where that differs, in a column "schedule".
     Where a search trained more epochs than those that led to its network, a column "epochs" has both.
+    A training that ended early is named below the figures.
 
     Parameters
     ----------
@@ -135,8 +135,7 @@ def _rows(records: Sequence[_Record]) -> tuple[list[str], tuple[str, ...], _Rows
         row = [in_words(record["model"], record["model_params"]), record["scorer"] or ""]
         if len(ways) > 1:
             row.append(", ".join([way[0], *(part for part in way[1:] if part not in shared)]))
-        made_by = [str(record.get(name)) for name in _MADE_BY]
-        rows.setdefault((*row, *made_by), {})[record["seed"]] = record
+        rows.setdefault((*row, *made_by(record)), {})[record["seed"]] = record
     return common, heads, {row: list(by_seed.values()) for row, by_seed in rows.items()}
 
 
@@ -174,6 +173,12 @@ def _figures(title: str, heads: tuple[str, ...], rows: _Rows, rules: Sequence[st
         notes += (
             "epochs: those that led to the network and, in brackets, all that the search trained",
         )
+    notes += tuple(
+        f"{row[0]}, {row[1]}, {in_words(record['schedule'], record['schedule_params'])}, {early}"
+        for row, records in rows.items()
+        for record in records
+        if (early := ended_early(record))
+    )
     return Table(title, columns, tuple(cells), notes)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from .cells import in_words
 from .trainings import training
 
-__all__ = ["TRIVIAL", "epochs_of", "row_names", "rows_of", "ways_of"]
+__all__ = ["TRIVIAL", "epochs_of", "made_by", "row_names", "rows_of", "ways_of"]
 
-TRIVIAL = frozenset({"brightness", "mean", "nearest", "pca"})
+TRIVIAL = ("mean", "brightness", "pca", "nearest")
 """Models that the networks have to beat; they have a closed form and no schedule."""
 
 _Record = Mapping[str, Any]
@@ -74,19 +74,38 @@ def epochs_of(records: Sequence[_Record]) -> list[int]:
     return sorted({epochs for epochs in asked if epochs is not None})
 
 
+def made_by(record: _Record) -> tuple[str, ...]:
+    """Return in words what tells rows apart beside the model, the scorer and how it was trained.
+
+    Parameters
+    ----------
+    record : mapping
+        Of a bench.
+
+    Returns
+    -------
+    tuple of str
+        The beginnings of the checksums of frozen weights, the versions of plugins and of this library; the
+        batch size where no gradient was followed, since `training` says nothing then.
+
+    Examples
+    --------
+    >>> made_by({"model": "pca", "schedule": None, "batch_size": 8, "recon_anomaly": "1.0"})
+    ('batch size 8', 'version 1.0')
+    """
+    batch_size = record.get("batch_size") if training(record) is None else None
+    return (
+        *([] if batch_size is None else [f"batch size {batch_size}"]),
+        *(f"weights {checksum[:8]}" for checksum in (record.get("weights") or {}).values()),
+        *(f"{plugin} {version}" for plugin, version in (record.get("plugins") or {}).items()),
+        f"version {record.get('recon_anomaly')}",
+    )
+
+
 def _way(record: _Record) -> tuple[str, ...] | None:
     return None if record["model"] in TRIVIAL else training(record)
 
 
 def _details(record: _Record) -> list[str]:
-    """Return what may tell rows of one model and schedule apart; of checksums the beginning."""
-    epochs, *given = (training(record) or ("", ""))[1:]
-    weights = record.get("weights") or {}
-    plugins = record.get("plugins") or {}
-    return [
-        epochs,
-        *given,
-        *(f"weights {checksum[:8]}" for checksum in weights.values()),
-        *(f"{plugin} {version}" for plugin, version in plugins.items()),
-        f"version {record.get('recon_anomaly')}",
-    ]
+    """Return what may tell rows of one model and schedule apart."""
+    return [*(training(record) or ())[1:], *made_by(record)]

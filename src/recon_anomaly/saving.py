@@ -177,6 +177,11 @@ def _header(detector: BaseDetector) -> dict[str, Any]:
         if name is not None and kind in params:
             params[kind] = name
     offers = {kind: find(kind, name) for kind, name in detector.names_.items() if name is not None}
+    if (
+        "schedule" in offers
+    ):  # under their full names: only what is needed to load stands by its kind
+        schedule, _ = build("schedule", params["schedule"], params["schedule_params"])
+        offers |= {name: find("schedule", name) for name in getattr(schedule, "parts", ())}
     columns = getattr(detector, "feature_names_in_", None)
     packages = ("recon-anomaly", "torch", "numpy", "scikit-learn")
     return {

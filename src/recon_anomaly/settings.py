@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -55,7 +55,8 @@ class Settings:
         test : str
             Name of the test set.
         """
-        used = {"model": row.model, "scorer": scorer, "corruptor": test, "schedule": row.schedule}
+        used = [("model", row.model), ("scorer", scorer), ("corruptor", test)]
+        used += [("schedule", name) for name in (row.schedule, *row.parts)]
         return {
             "data": self.data.name,
             "layout": self.data.layout,
@@ -80,10 +81,10 @@ class Settings:
         }
 
 
-def _plugin_versions(used: Mapping[str, str | None]) -> dict[str, Any]:
+def _plugin_versions(used: Iterable[tuple[str, str | None]]) -> dict[str, Any]:
     """Return the versions of third parties' parts, which decide a record as the settings do."""
     versions = {}
-    for kind, name in used.items():
+    for kind, name in used:
         if name not in (None, EVERYTHING_DEFECTIVE, DEFECTS):
             offer = find(kind, str(name))
             if offer.plugin != "builtin":

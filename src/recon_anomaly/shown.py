@@ -21,11 +21,11 @@ __all__ = [
     "Labelled",
     "Scoring",
     "Shown",
+    "as_shown",
     "colour_bar",
+    "draw_picture",
     "error_scale",
     "inches",
-    "show",
-    "shown",
 ]
 
 GAP, BAR = 0.04, 1.2
@@ -80,7 +80,7 @@ class Shown(NamedTuple):
     """Of the maps."""
 
 
-def shown(detector: Scoring, pictures: Pictures) -> Shown:
+def as_shown(detector: Scoring, pictures: Pictures) -> Shown:
     """Return pictures, their reconstructions and squared errors, ready to be displayed.
 
     Models that reconstruct features have the anomaly map in place of the last two. Pictures are shown
@@ -126,7 +126,7 @@ def error_scale(maps: np.ndarray) -> Normalize:
     return Normalize(0, top if top > 0 else 1.0)
 
 
-def show(axes: Axes, image: np.ndarray, scale: Normalize) -> AxesImage:
+def draw_picture(axes: Axes, image: np.ndarray, scale: Normalize) -> AxesImage:
     """Draw a picture (h, w, c), or a map (h, w) in the colours of ``scale``."""
     axes.set_axis_off()
     if image.ndim == 2:  # maps have no channels

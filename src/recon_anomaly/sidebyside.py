@@ -10,7 +10,17 @@ import numpy as np
 from .errors import InputError
 from .figures import Page
 from .panels import choose
-from .shown import BAR, GAP, Labelled, Scoring, colour_bar, error_scale, inches, show, shown
+from .shown import (
+    BAR,
+    GAP,
+    Labelled,
+    Scoring,
+    as_shown,
+    colour_bar,
+    draw_picture,
+    error_scale,
+    inches,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,7 +79,7 @@ def side_by_side(detectors: Mapping[str, Scoring], labelled: Labelled, title: st
     chooser = next(iter(detectors))
     chosen = typical(detectors[chooser], labelled)
     pictures = labelled.pictures.take(np.array(chosen))
-    made = {label: shown(detector, pictures) for label, detector in detectors.items()}
+    made = {label: as_shown(detector, pictures) for label, detector in detectors.items()}
     units = {one.unit for one in made.values()}
     if len(units) > 1:
         raise InputError(
@@ -100,7 +110,7 @@ def side_by_side(detectors: Mapping[str, Scoring], labelled: Labelled, title: st
             upper = top + line * row + _HEADING
             for step, images in enumerate(one.columns.values()):
                 axes = page.place(left + step * (wide + GAP), upper, wide, high)
-                heat = show(axes, images[number], scale)  # maps are the last column
+                heat = draw_picture(axes, images[number], scale)  # maps are the last column
             called = "anomalous" if scores[label][number] > -detectors[label].offset_ else "good"
             text = (
                 f"{labelled.kinds[position]}, called {called}\n{mean} {one.maps[number].mean():.4g}"

@@ -47,7 +47,7 @@ def read_snapshot(path: Path) -> dict[str, Any]:
         return dict(contents)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise SavedFileError(
-            f"cannot read the checkpoint {path}: {error}; delete it to start afresh"
+            f"cannot read the checkpoint {path}: {error}; delete the run's folder to start afresh"
         ) from error
 
 

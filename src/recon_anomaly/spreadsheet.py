@@ -37,6 +37,7 @@ _COUNTS = (
     "n_test_anomalous",
     "leaked_identical",
     "leaked_near",
+    "leaked_validation_defects",
 )
 _DECIDED = (
     "rule",

@@ -1,13 +1,107 @@
-"""The loss terms of a model: weights by term, patterns of terms, and the numerals that name these."""
+"""The loss terms of a model: weights by term, patterns of terms, and what a schedule is given of both."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from numbers import Real
+from typing import Any
 
 from .errors import InputError
 
-__all__ = ["check_patterns", "check_terms", "numeral", "proper_subsets", "weights_by_term"]
+__all__ = [
+    "check_choice",
+    "check_given",
+    "check_number",
+    "check_patterns",
+    "check_terms",
+    "check_weights",
+    "numeral",
+    "proper_subsets",
+    "weights_by_term",
+]
+
+
+def check_number(
+    name: str, value: Any, wanted: str = "a finite number", least: float = -math.inf
+) -> float:
+    """Return a finite number that is large enough, as a float.
+
+    Raises
+    ------
+    InputError
+        For anything else, a bool or the text of a number among them; it says what was ``wanted``.
+
+    Examples
+    --------
+    >>> check_number("steepness", 10)
+    10.0
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number) and number >= least:
+            return number
+    raise InputError(f"{name} is {value!r}; give {wanted}")
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Return a word that is one of the choices; anything else is an InputError that lists them.
+
+    Examples
+    --------
+    >>> check_choice("ramp", "linear", ("linear", "sigmoid"))
+    'linear'
+    """
+    choices = tuple(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name} is {value!r}; give one of: {', '.join(choices)}")
+    return value
+
+
+def check_weights(weights: Any) -> dict[str, float]:
+    """Return the weights that a schedule is given, by term, as floats; none for None.
+
+    Raises
+    ------
+    InputError
+        When it is no mapping of names to finite numbers from 0 on.
+
+    Examples
+    --------
+    >>> check_weights({"kl": 4}), check_weights(None)
+    ({'kl': 4.0}, {})
+    """
+    wanted = 'give weights from 0 on by term, such as {"kl": 4}'
+    if weights is None:
+        return {}
+    if not isinstance(weights, Mapping) or not all(isinstance(term, str) for term in weights):
+        raise InputError(f"weights is {weights!r}; {wanted}")
+    return {
+        term: check_number(f"the weight of {term}", weight, "a finite one from 0 on", 0)
+        for term, weight in weights.items()
+    }
+
+
+def check_given(weights: Any, terms: Sequence[str]) -> None:
+    """Refuse what a schedule gave unless it is one weight for each term of the model.
+
+    Raises
+    ------
+    InputError
+        When a term has no weight, a weight has no term, or one is negative or not finite.
+
+    Examples
+    --------
+    >>> check_given({"reconstruction": 1.0, "kl": 0.5}, ("reconstruction", "kl"))
+    """
+    wanted = f"wanted is a finite one >= 0 for each of: {', '.join(terms)}"
+    try:
+        complete = set(check_weights(weights)) == set(terms)
+    except InputError as error:
+        raise InputError(f"the schedule gave the weights {weights!r}; {wanted}: {error}") from error
+    if not complete:
+        raise InputError(f"the schedule gave the weights {weights!r}; {wanted}")
 
 
 def check_terms(what: str, named: Iterable[str], terms: Sequence[str]) -> None:
@@ -56,7 +150,7 @@ def check_patterns(patterns: Iterable[Iterable[str]]) -> tuple[tuple[str, ...], 
     Raises
     ------
     InputError
-        When there is none, or one is empty, names a term twice or is a bare string.
+        When there is none, or one is empty, names a term twice, is a bare string or has none in it.
 
     Examples
     --------
@@ -74,6 +168,8 @@ def check_patterns(patterns: Iterable[Iterable[str]]) -> tuple[tuple[str, ...], 
     if not checked or not all(checked):
         raise InputError(f"patterns is {listed!r}, with nothing in it, or in one of it; {wanted}")
     for pattern in checked:
+        if not all(isinstance(term, str) for term in pattern):
+            raise InputError(f"the pattern {list(pattern)} has what is no name of a term; {wanted}")
         if len(set(pattern)) != len(pattern):
             raise InputError(f"the pattern {list(pattern)} names a term twice; {wanted}")
     return checked

@@ -20,8 +20,9 @@ from .races import Race, leave_branch, open_race
 from .randomness import seeded
 from .scoring import exact, reconstruct, target_of
 from .snapshots import Snapshots
+from .terms import check_given
 
-__all__ = ["Plan", "RunState", "Tick", "evaluate", "train"]
+__all__ = ["GivenUp", "Plan", "RunState", "Tick", "evaluate", "train"]
 
 PLATEAU_EPOCHS = 2
 STOPPING_EPOCHS = 7
@@ -40,6 +41,13 @@ class Tick:
     batch: int
     batches: int
     branch: str = ""
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A loss term diverged, and the branch that was being tried was given up, or the training; ``why`` says it."""
+
+    why: str
 
 
 @dataclass(frozen=True)
@@ -127,11 +135,11 @@ def train(
     plan: Plan,
     measure: Callable[[], Mapping[str, float]] = dict,
     snapshots: Snapshots | None = None,
-) -> Iterator[Tick | EpochRecord]:
+) -> Iterator[Tick | EpochRecord | GivenUp]:
     """Train ``state.network`` to the plan's end, giving a tick a batch and a record an epoch.
 
-    When an epoch's record is given, ``state`` is whole and may be saved; where branches are tried it
-    may stand on the next one already. The network ends with the weights of the epoch that the schedule
+    When an epoch's record is given, or something was given up, ``state`` is whole and has to be saved if
+    it ever is; where branches are tried it may stand on the next one already. The network ends with the weights of the epoch that the schedule
     keeps, in evaluation mode.
 
     Parameters
@@ -161,13 +169,16 @@ def train(
             if isinstance(asked, Branches):
                 open_race(state, asked, waiting)
                 continue
-            weights = _checked(asked, state.history.terms)
+            check_given(asked, state.history.terms)
+            weights = {name: float(asked[name]) for name in state.history.terms}
             try:
                 record = yield from _one_epoch(state, training, validation, plan, weights, measure)
             except TrainingError as error:
                 if not state.kept_weights:
                     raise
-                _end_diverged(state, error, waiting)
+                why = _give_up(state, error, waiting)
+                _finish_if_done(state, plan)
+                yield GivenUp(why)
                 continue
             if state.race is not None and record.epoch == state.race.goal:
                 leave_branch(state, waiting)
@@ -191,7 +202,7 @@ def _one_epoch(
     epoch, started = len(history) + 1, time.perf_counter()
     rate = float(state.optimizer.param_groups[0]["lr"])
     branch = "" if state.race is None else history.path[-1]
-    sums: dict[str, Tensor] = {}
+    totals = _Totals()
 
     network.train()
     for step, batch in enumerate(training.shuffled(plan.seed, epoch, plan.corruptor)):
@@ -201,12 +212,12 @@ def _one_epoch(
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
             state.optimizer.step()
-        _add(sums, terms, len(batch.images))  # on the device: reading a value would wait for it
+        totals.add(terms, len(batch.images))
         yield Tick(epoch, plan.epochs, step + 1, len(training), branch)
 
     record = EpochRecord(
         epoch=epoch,
-        training=_means(sums, len(training.pictures), epoch, "training"),
+        training=totals.means(len(training.pictures), epoch, "training"),
         validation=evaluate(network, validation, epoch),
         weights=weights,
         learning_rate=rate,
@@ -230,34 +241,34 @@ def _finish_if_done(state: RunState, plan: Plan) -> None:
     )
 
 
-def _end_diverged(state: RunState, error: TrainingError, snapshots: Snapshots) -> None:
-    """Give up the branch that is being tried, or the training where there is none."""
-    what = str(error).partition(";")[0]
-    if state.race is None:
-        state.history.diverged, state.finished = what, True
-        warnings.warn(
-            f"the training ended early: {what}; the weights of epoch {state.history.kept_epoch} are kept. "
-            "Try a lower learning_rate, or weights further from 0",
-            TrainingWarning,
-            stacklevel=3,
+def _give_up(state: RunState, error: TrainingError, snapshots: Snapshots) -> str:
+    """Give up the branch that is being tried, or the training where there is no other; return why."""
+    why = str(error).partition(";")[0]
+    branch = None if state.race is None else state.history.path[-1]
+    if branch is None:
+        state.history.diverged = why
+    else:
+        leave_branch(state, snapshots, diverged=why)
+    if state.history.diverged is not None:
+        message = (
+            f"the training ended early: {state.history.diverged}; the weights of epoch "
+            f"{state.history.kept_epoch} are kept. Try a lower learning_rate, or weights further from 0"
         )
-        return
-    warnings.warn(
-        f"the branch {state.history.path[-1]} was given up: {what}", TrainingWarning, stacklevel=3
-    )
-    leave_branch(state, snapshots, diverged=True)
-    state.finished = state.history.diverged is not None
+    else:
+        message = f"the branch {branch} was given up: {why}"
+    warnings.warn(message, TrainingWarning, stacklevel=3)
+    return why
 
 
 def evaluate(network: Any, batches: Batches, epoch: int = 0) -> dict[str, float]:
     """Return the unweighted loss terms over all pictures, in evaluation mode and float32."""
-    sums: dict[str, Tensor] = {}
+    totals = _Totals()
     network.eval()
     with exact():
         for images, _, kept in batches.in_order():
             target = target_of(network, images, kept)
-            _add(sums, network.losses(target, reconstruct(network, images, kept)), len(images))
-    return _means(sums, len(batches.pictures), epoch, "validation")
+            totals.add(network.losses(target, reconstruct(network, images, kept)), len(images))
+    return totals.means(len(batches.pictures), epoch, "validation")
 
 
 def _terms(network: Network, batch: Batch) -> Mapping[str, Tensor]:
@@ -270,29 +281,31 @@ def _terms(network: Network, batch: Batch) -> Mapping[str, Tensor]:
     return network.losses(target_of(network, batch.clean, batch.kept), Reconstruction(**parts))
 
 
-def _add(sums: dict[str, Tensor], terms: Mapping[str, Tensor], count: int) -> None:
-    for name, term in terms.items():
-        sums[name] = sums.get(name, 0) + term.detach() * count
+class _Totals:
+    """Loss terms summed over batches, on their device: reading a value would wait for it."""
 
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.broken: dict[str, Tensor] = {}
 
-def _means(sums: dict[str, Tensor], count: int, epoch: int, part: str) -> dict[str, float]:
-    means = {name: float(total) / count for name, total in sums.items()}
-    for name, mean in means.items():
-        if not math.isfinite(mean):
+    def add(self, terms: Mapping[str, Tensor], count: int) -> None:
+        for name, term in terms.items():
+            value = term.detach()
+            self.sums[name] = self.sums.get(name, 0) + value * count
+            self.broken[name] = self.broken.get(name, 0) + ~value.isfinite()
+
+    def means(self, count: int, epoch: int, part: str) -> dict[str, float]:
+        """Return the means over ``count`` pictures; of broken terms the one that broke first is named."""
+        means = {name: float(total) / count for name, total in self.sums.items()}
+        first = max(
+            means, key=lambda name: (int(self.broken[name]), not math.isfinite(means[name]))
+        )
+        if not math.isfinite(means[first]):
             raise TrainingError(
-                f"the {part} loss term {name!r} became {mean} in epoch {epoch}; try a lower "
+                f"the {part} loss term {first!r} became {means[first]} in epoch {epoch}; try a lower "
                 "learning_rate, and look for constant or extreme pictures"
             )
-    return means
-
-
-def _checked(weights: Mapping[str, float], terms: tuple[str, ...]) -> dict[str, float]:
-    if set(weights) != set(terms) or not all(0 <= weight < math.inf for weight in weights.values()):
-        raise InputError(
-            f"the schedule gave the weights {dict(weights)}; wanted is a finite one >= 0 for each of: "
-            f"{', '.join(terms)}"
-        )
-    return {name: float(weights[name]) for name in terms}
+        return means
 
 
 def _keep(state: RunState, record: EpochRecord, schedule: WeightSchedule) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from .cells import in_words
 from .decisions import EVERYTHING_DEFECTIVE
 
-__all__ = ["circumstances", "said", "size_of", "training"]
+__all__ = ["circumstances", "ended_early", "said", "size_of", "training"]
 
 _Record = Mapping[str, Any]
 
@@ -47,6 +47,19 @@ def training(record: _Record) -> tuple[str, ...] | None:
     ]
     schedule = in_words(record["schedule"], record["schedule_params"])
     return (schedule, f"at most {epochs} epochs", *given)
+
+
+def ended_early(record: _Record) -> str:
+    """Return in words which seed's training ended before its time, and why; empty where it did not.
+
+    Examples
+    --------
+    >>> ended_early({"seed": 1, "diverged": "the training loss term 'kl' became nan in epoch 7"})
+    "seed 1: the training loss term 'kl' became nan in epoch 7; the last good weights were kept"
+    """
+    if not record.get("diverged"):
+        return ""
+    return f"seed {record['seed']}: {record['diverged']}; the last good weights were kept"
 
 
 def said(way: tuple[str, ...] | None) -> list[str]:

@@ -11,7 +11,7 @@ from .benchdata import DEFECTS
 from .cells import Table, in_words
 from .decisions import YOUDEN_VALIDATION
 from .printed import NAKATA, NAKATA_SETS, WeightingExperiment, WeightingTable
-from .trainings import size_of, training
+from .trainings import ended_early, size_of, training
 
 __all__ = ["HOW_TO_READ", "weighting_tables"]
 
@@ -131,7 +131,7 @@ def _table(table: WeightingTable, experiment: WeightingExperiment, compared: _Co
         ]
         rows.append((data, model, scorer, "-", "-", *in_the_papers_way, *honest))
         for side, records in zip(("conventional", "adapted"), sides, strict=True):
-            remarks = _remarks(records, compared.seeds)
+            remarks = _remarks(records, compared.seeds, adapts=side == "adapted")
             notes += [f"{data}, {model}, {scorer}, {side}: {remark}" for remark in remarks]
     columns = (*COLUMNS, *here, "honest, conventional", "honest, adapted")
     title = f"nakata, {table.title} (%): {compared.circumstances}"
@@ -163,10 +163,21 @@ def _percent(values: Iterable[float | None]) -> str:
     return f"{np.mean(known):.2f}{spread}"
 
 
-def _remarks(records: _BySeed, seeds: set[int]) -> Iterator[str]:
-    """Say where a cell is not what its table says: seeds are missing, or a training ended early."""
+def _remarks(records: _BySeed, seeds: set[int], *, adapts: bool) -> Iterator[str]:
+    """Say where a cell is not what its table says: seeds miss, weights stayed, a training ended early."""
     if records and set(records) != seeds:
-        yield f"seeds {', '.join(map(str, sorted(records)))} alone"
-    for seed, record in records.items():
-        if record.get("diverged"):
-            yield f"seed {seed}: {record['diverged']}; the last good weights were kept"
+        yield f"seeds {_listed(records)} alone"
+    stayed = [seed for seed, record in records.items() if adapts and _stayed(record)]
+    if stayed:
+        yield f"seeds {_listed(stayed)}: the weights never changed, as in a conventional training"
+    yield from filter(None, map(ended_early, records.values()))
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(seeds)))
+
+
+def _stayed(record: _Record) -> bool:
+    """Return whether every epoch that led to the network had the same weights."""
+    epochs = (record.get("history") or {}).get("records", ())
+    return len({tuple(sorted(epoch["weights"].items())) for epoch in epochs}) == 1

@@ -330,7 +330,25 @@ def test_tables_fit_on_a_terminal(monkeypatch, width, records):
             2,
             "says itself which",
         ),
+        (
+            ["--preset", "nakata", "--data", "EMPTY", "--schedule-param", "awl-loss.window=3"],
+            2,
+            "says itself which schedules it trains by",
+        ),
+        (
+            [
+                "--preset",
+                "klimkevicius",
+                "--data",
+                "EMPTY",
+                "--schedule-param",
+                "awl-loss.window=3",
+            ],
+            2,
+            "none of the schedules: constant",
+        ),
         (["--schedules", "awl"], 2, "known are: awl-auc"),
+        (["--schedules", ""], 1, "at least one is wanted"),
         (["--schedule-param", "update_every=3"], 2, "SCHEDULE.NAME=VALUE is wanted"),
         (["--schedule-param", "awl-auc.update_every=3"], 2, "none of the schedules: constant"),
         (["--schedules", "constant,constant"], 1, "each once"),
@@ -456,6 +474,10 @@ def test_the_nakata_preset_runs_its_grids_on_every_set(castings, run, tmp_path):
     assert {(r["data_checksum"], r["n_test_anomalous"]) for r in records} == {
         (records[0]["data_checksum"], 8)
     }
-    assert page.count("casting_data: 2 of 8 good") == 1
+    for text in (page, errors):
+        assert text.count("casting_data: 2 of 8 good") == 1
+        assert text.count("labels to validate on come from") == 1
+    assert errors.count("reading pictures") == 1
+    assert "data sets: 1, trainings of networks: 8, models in closed form: 4\n" in errors
     assert "Table 6" in page
     assert run(*command, "--scorers", "mse", "--resume")[1] == page

@@ -4,7 +4,7 @@ import pytest
 import typer
 from PIL import Image
 
-from recon_anomaly.cli.presetting import grids_of, preset_of, read
+from recon_anomaly.cli.presetting import announced, grids_of, preset_of, read
 from recon_anomaly.errors import InputError
 from recon_anomaly.presets import find_preset
 
@@ -75,6 +75,7 @@ def test_a_parameter_that_is_given_takes_the_place_of_the_presets():
         ("klim", {}, "known are"),
         ("klimkevicius", {"split_by_part": True}, "splits by part"),
         ("nakata", {"schedules": ["constant"]}, "says itself which schedules"),
+        ("nakata", {"schedule_params": {"awl-loss": {"window": 3}}}, "says itself which schedules"),
     ],
 )
 def test_what_a_preset_has_no_place_for_is_refused(tmp_path, name, given, words):
@@ -88,6 +89,23 @@ def test_a_preset_wants_a_folder_and_may_leave_schedules_open(tmp_path):
     with pytest.raises(typer.BadParameter, match="wants --data"):
         preset_of("nakata", None, {})
     assert preset_of("klimkevicius", tmp_path, {"schedules": ["constant"]}).name == "klimkevicius"
+
+
+def test_the_number_of_trainings_is_said_first():
+    """Experiment I trains 2 likelihoods by 2 schedules for 5 seeds and 2 scorers, II by 3 seeds alone."""
+    nakata = find_preset("nakata")
+    assert announced(nakata, grids_of(nakata, {}), 3) == (
+        f"preset nakata, data sets: 3, trainings of networks: {3 * (40 + 12)}, "
+        f"models in closed form: {3 * 4 * 5}"
+    )
+    given = {
+        "models": ["cae", "pca"],
+        "seeds": [1, 2],
+        "model_grid": {"cae": {"kernels": [[2], [3]]}},
+    }
+    assert announced(SIMPLE, grids_of(SIMPLE, given), 1).endswith(
+        "trainings of networks: 4, models in closed form: 2"
+    )
 
 
 @pytest.fixture

@@ -155,11 +155,17 @@ def test_whole_numbers_of_numpy_are_taken():
     assert AUCAdaptiveWeights(np.int64(2)).update_every == 2
 
 
-@pytest.mark.parametrize("disabled", [-1e-10, float("nan"), float("inf")])
+@pytest.mark.parametrize("disabled", [-1e-10, float("nan"), float("inf"), "x", None])
 def test_a_weight_that_no_loss_can_have_is_refused(disabled):
     """Disabled terms weigh from 0 on, and finitely much."""
-    with pytest.raises(InputError, match="disabled is"):
+    with pytest.raises(InputError, match=r"disabled is .*; give a small weight from 0 on"):
         AUCAdaptiveWeights(disabled=disabled)
+
+
+def test_weights_that_are_none_are_refused():
+    """Before any training, and not only where the term is enabled."""
+    with pytest.raises(InputError, match="the weight of kl is -1; give a finite one from 0 on"):
+        AUCAdaptiveWeights(weights={"kl": -1})
 
 
 def test_terms_that_the_model_does_not_have_are_refused():

@@ -118,6 +118,14 @@ def test_equal_numbers_of_epochs_agree():
     assert CombinedWeights([fixed, LOSS]).planned_epochs == 8
 
 
+def test_the_names_of_the_parts_are_told():
+    """Each registered name once and in full, those of nested parts too; objects have none."""
+    inner = ["combined", {"schedules": ["kl-annealing", "constant"]}]
+    schedule = CombinedWeights([doubling, "constant", inner, LOSS])
+    names = ["constant", "combined", "kl-annealing", "awl-loss"]
+    assert schedule.parts == tuple(f"builtin:{name}" for name in names)
+
+
 def test_the_auc_reaches_its_schedule():
     """Figures, terms and planned epochs are one history for all parts."""
     schedule = CombinedWeights([["awl-auc", {"update_every": 1}], "kl-annealing"])

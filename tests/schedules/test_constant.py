@@ -63,3 +63,16 @@ def test_an_epoch_that_cannot_be_kept_is_refused():
     """The error lists the three that can."""
     with pytest.raises(InputError, match=r"keeps is 'best'.*lowest-loss, last, auroc"):
         ConstantWeights(keeps="best")
+
+
+@pytest.mark.parametrize("weights", [{"kl": "a"}, {"kl": -1}, ["kl"], {3: 1.0}])
+def test_weights_that_are_none_are_refused(weights):
+    """What is no mapping of terms to numbers from 0 on is found when the schedule is made."""
+    with pytest.raises(InputError, match=r"give (weights|a finite one) from 0 on"):
+        ConstantWeights(weights)
+
+
+def test_an_epoch_that_is_no_word_is_refused():
+    """A list with a word in it is none of the three."""
+    with pytest.raises(InputError, match=r"keeps is \['last'\].*lowest-loss, last, auroc"):
+        ConstantWeights(keeps=["last"])

@@ -109,7 +109,13 @@ def test_what_it_asks_of_the_training():
         ({"cycles": 2.5}, "cycles is 2.5"),
         ({"lowest": -1.0}, "lowest is -1.0"),
         ({"lowest": 1.0}, "0 <= lowest < highest"),
-        ({"highest": math.inf}, "highest inf"),
+        ({"highest": math.inf}, "highest is inf; give a finite number"),
+        ({"highest": "a"}, "highest is 'a'; give a finite number"),
+        ({"lowest": None}, "lowest is None; give a number from 0 on"),
+        ({"share": "a"}, r"share is 'a'; give a number in \(0, 1\]"),
+        ({"ramp": ["linear"]}, "one of: linear, sigmoid"),
+        ({"shape": ["cyclical"]}, "one of: monotonic, cyclical"),
+        ({"term": 3}, "term is 3; give the name of a loss term"),
     ],
 )
 def test_bad_parameters_are_refused(params, named):

@@ -194,7 +194,8 @@ def bench(
     schedules: Annotated[
         str | None,
         typer.Option(
-            help="Of the loss weights; every model is trained by each; by default constant."
+            help="Names, with commas between, of the loss weights' schedules; every model is trained by "
+            "each; by default constant."
         ),
     ] = None,
     schedule_param: Annotated[
@@ -306,7 +307,8 @@ def bench(
         models=None if models is None else _names(models),
         model_params=_params_of("MODEL", model_param) or None,
         model_grid=_grids_of(model_grid) or None,
-        schedules=_schedules(schedules, schedule_param),
+        schedules=None if schedules is None else _names(schedules),
+        schedule_params=_params_of("SCHEDULE", schedule_param) or None,
         scorers=None if scorers is None else _names(scorers),
         corruptors=None if corruptors is None else _names(corruptors),
         seeds=None if seeds is None else [_whole(seed) for seed in _names(seeds)],
@@ -412,18 +414,6 @@ def _grids_of(pairs: list[str]) -> dict[str, dict[str, Any]]:
         if not isinstance(_value(pair.partition("=")[2]), tuple):
             raise typer.BadParameter(f"{pair!r}: MODEL.NAME=[VALUE,...] is wanted, a list in JSON")
     return _params_of("MODEL", pairs)
-
-
-def _schedules(text: str | None, pairs: list[str]) -> list[tuple[str, dict[str, Any]]] | None:
-    """Return the schedules with their parameters; None where nothing was said."""
-    params = _params_of("SCHEDULE", pairs)
-    names = ["constant"] if text is None else _names(text)
-    for name in params:
-        if name not in names:
-            raise typer.BadParameter(
-                f"--schedule-param names {name!r}, which is none of the schedules: {', '.join(names)}"
-            )
-    return [(name, params.get(name, {})) for name in names] if text or pairs else None
 
 
 def _value(text: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from recon_anomaly.spreadsheet import csv_text
 from recon_anomaly.writing import check_writable, whole_file
 
 from .pages import page, show
-from .presetting import grids_of, preset_of, read
+from .presetting import announced, grids_of, preset_of, read
 from .progress import followed, interrupted_well
 
 __all__ = ["run"]
@@ -43,10 +43,11 @@ def run(
     """Run the grids, then print the tables, or the records with ``--json``.
 
     Of ``options``, those of `iter_bench`, the ones that are None were not given: the preset's are
-    taken for them, or the defaults.
+    taken for them, or the defaults. ``schedules`` are names, whose parameters are in ``schedule_params``.
     """
     given = {name: option for name, option in options.items() if option is not None}
     recipe = None if preset is None else preset_of(preset, data, given)
+    given = _with_schedules(given)
     grids = [given] if recipe is None else grids_of(recipe, given)
     models = {model for grid in grids for model in grid.get("models", DEFAULT_MODELS)}
     for what in ("model_params", "model_grid"):
@@ -81,19 +82,29 @@ def run(
             labelled=any(grid.get("labelled_validation") for grid in grids),
             skip_unreadable=given.get("skip_unreadable", False),
         )
+        print(announced(recipe, grids, len(places)), file=sys.stderr)
 
     notes: list[str] = []
     failures: list[str] = []
     records: list[dict[str, Any]] = []
     with interrupted_well(f"with --out {out} --resume it goes on; done cells are not run again"):
         for number, (place, grid) in enumerate((p, grid) for p in places for grid in grids):
+            if grid is grids[0]:
+                print(
+                    "reading pictures, looking for test pictures among the training ones",
+                    file=sys.stderr,
+                )
             events = iter_bench(place, out=out, resume=resume or number > 0, **grid)
             if drawing is not None:
                 drawing.begin(grid.get("seeds", (42,))[0])
             try:
                 for event in _drawn(events):
                     if isinstance(event, Begun):
-                        notes += [note for note in event.notes if note not in notes]
+                        # The grids of a preset find the same in their data.
+                        fresh = [note for note in event.notes if note not in notes]
+                        notes += fresh
+                        for note in fresh:
+                            print(note, file=sys.stderr)
                     elif isinstance(event, dict):
                         records.append(event)
                     if drawing is not None:
@@ -148,14 +159,25 @@ def _rules(rules: Sequence[str] | None, threshold: float | None) -> list[str]:
     return shown
 
 
+def _with_schedules(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with schedules as `iter_bench` takes them, where anything was said of them."""
+    options = dict(given)
+    params = options.pop("schedule_params", {})
+    names = options.get("schedules", ["constant"])
+    for name in params:
+        if name not in names:
+            raise typer.BadParameter(
+                f"--schedule-param names {name!r}, which is none of the schedules: {', '.join(names)}"
+            )
+    if params or "schedules" in options:
+        options["schedules"] = [(name, params.get(name, {})) for name in names]
+    return options
+
+
 def _drawn(events: Iterator[Any]) -> Iterator[Any]:
     """Hand the events on, each training under a bar of its own."""
-    print("reading pictures, looking for test pictures among the training ones", file=sys.stderr)
     for event in events:
         yield event
-        if isinstance(event, Begun):
-            for note in event.notes:
-                print(note, file=sys.stderr)
         if isinstance(event, Cell):
             print(f"[{event.number}/{event.count}] {event.title}", file=sys.stderr)
             yield from followed(_one_training(events), event.model, event.epochs or 0)

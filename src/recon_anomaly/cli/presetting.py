@@ -13,8 +13,10 @@ from recon_anomaly.benchdata import BenchData, from_folder
 from recon_anomaly.errors import InputError
 from recon_anomaly.labelling import with_labels
 from recon_anomaly.presets import Preset, find_preset
+from recon_anomaly.registry import build, load
+from recon_anomaly.variants import named, variants_of
 
-__all__ = ["grids_of", "preset_of", "read"]
+__all__ = ["announced", "grids_of", "preset_of", "read"]
 
 
 def preset_of(name: str, data: Path | None, given: Mapping[str, Any]) -> Preset:
@@ -29,7 +31,8 @@ def preset_of(name: str, data: Path | None, given: Mapping[str, Any]) -> Preset:
         )
     if given.get("split_by_part"):
         raise typer.BadParameter(f"--preset {name} says itself which data it splits by part")
-    if "schedules" in given and any("schedules" in grid for grid in preset.grids()):
+    said = "schedules" in given or "schedule_params" in given
+    if said and any("schedules" in grid for grid in preset.grids()):
         raise typer.BadParameter(f"--preset {name} says itself which schedules it trains by")
     return preset
 
@@ -59,6 +62,39 @@ def grids_of(preset: Preset, given: Mapping[str, Any]) -> list[dict[str, Any]]:
         if models:
             found.append(grid | options | _params(grid, given, models) | {"models": models})
     return found
+
+
+def announced(preset: Preset, grids: Sequence[Mapping[str, Any]], sets: int) -> str:
+    """Return a line that says how much the grids train, if nothing of it is in the records yet.
+
+    Parameters
+    ----------
+    preset : Preset
+        Whose they are.
+    grids : sequence of mapping
+        From `grids_of`.
+    sets : int
+        On how many data sets they are run.
+    """
+    networks = closed = 0
+    for grid in grids:
+        labels = [
+            bool(getattr(build("schedule", name, params)[0], "needs", ()))
+            for name, params in named(grid.get("schedules", ("constant",)))
+        ]
+        # A schedule that reads figures of labelled pictures trains anew for each scorer.
+        ways = sum(len(grid["scorers"]) if needs else 1 for needs in labels)
+        for model in grid["models"]:
+            variants = len(variants_of(model, grid["model_params"], grid["model_grid"]))
+            runs = sets * variants * len(grid["seeds"])
+            if hasattr(load("model", model), "fit_batches"):
+                closed += runs
+            else:
+                networks += runs * ways
+    return (
+        f"preset {preset.name}, data sets: {sets}, trainings of networks: {networks}, "
+        f"models in closed form: {closed}"
+    )
 
 
 def read(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from statistics import fmean
@@ -10,7 +9,14 @@ from statistics import fmean
 from recon_anomaly.decoding import at_least
 from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
-from recon_anomaly.terms import check_patterns, check_terms, proper_subsets, weights_by_term
+from recon_anomaly.terms import (
+    check_number,
+    check_patterns,
+    check_terms,
+    check_weights,
+    proper_subsets,
+    weights_by_term,
+)
 
 __all__ = ["AUCAdaptiveWeights"]
 
@@ -45,7 +51,7 @@ class AUCAdaptiveWeights:
     ------
     InputError
         When ``update_every`` is no whole number from 1 on, a pattern is empty or names a term that the
-        model does not have, ``disabled`` is negative or infinite, or an epoch has no AUC.
+        model does not have, ``disabled`` or a weight is negative or infinite, or an epoch has no AUC.
 
     Examples
     --------
@@ -72,10 +78,8 @@ class AUCAdaptiveWeights:
     ) -> None:
         self.update_every = at_least("update_every", update_every, 1)
         self.patterns = None if patterns is None else check_patterns(patterns)
-        if not 0 <= disabled < math.inf:
-            raise InputError(f"disabled is {disabled!r}; give a small weight from 0 on")
-        self.disabled = float(disabled)
-        self.weights = dict(weights or {})
+        self.disabled = check_number("disabled", disabled, "a small weight from 0 on", 0)
+        self.weights = check_weights(weights)
 
     def __call__(self, history: History) -> dict[str, float]:
         """Return the weight of each term."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -11,11 +10,14 @@ from typing import Any, Literal
 from recon_anomaly.decoding import at_least
 from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
-from recon_anomaly.protocols import Branches
+from recon_anomaly.protocols import CRITERIA, Branches, Criterion
 from recon_anomaly.ramps import fall
 from recon_anomaly.terms import (
+    check_choice,
+    check_number,
     check_patterns,
     check_terms,
+    check_weights,
     numeral,
     proper_subsets,
     weights_by_term,
@@ -27,11 +29,12 @@ RACE = ((0.1, 4), (0.2, 2), (0.5, 1))
 """The default race: after these shares of a stage, that many branches go on.
 
 With seven branches a stage costs 2.2 times a conventional one, and the paper's (100, 150, 200) 1.6 times
-a conventional training; ``benchmarks/races.py`` shows what that gives up.
+a conventional training. Later rungs would cost more than that, and the first two stand where weights have
+hardly moved: one that falls along the sigmoid is at 0.989 of its start, then at 0.959, and at half at the
+third. ``benchmarks/races.py`` shows what that gives up.
 """
 
 DIRECTIONS = {"falling": ("falls",), "rising": ("rises",), "both": ("falls", "rises")}
-CRITERIA = ("validation-loss", "training-loss")
 
 
 class LossAdaptiveWeights:
@@ -88,8 +91,11 @@ class LossAdaptiveWeights:
     patterns : sequence of sequences of str, optional
         The terms whose weights move, branch by branch, in place of the subsets above.
     race : bool or sequence of (float, int), default True
-        Successive halving: after a share of the stage, so many branches go on. False trains every
-        branch to the end, as the paper does.
+        Successive halving: after a share of the stage, so many branches go on. True leaves 4 after a
+        tenth, 2 after a fifth and 1 after half of it, and so decides early: a falling weight is at
+        0.989, 0.959 and 0.5 of its start then, at the default steepness. Where a stage is so short
+        that two rungs fall on one epoch, the stricter one stands. False trains every branch to the
+        end, as the paper does.
 
     Raises
     ------
@@ -121,33 +127,30 @@ class LossAdaptiveWeights:
         highest: float = 10.0,
         window: int = 1,
         patience: int = 1,
-        criterion: Literal["validation-loss", "training-loss"] = "validation-loss",
+        criterion: Criterion = "validation-loss",
         patterns: Iterable[Iterable[str]] | None = None,
         race: bool | Iterable[tuple[float, int]] = True,
     ) -> None:
         self.milestones = _milestones(milestones)
         self.planned_epochs = self.milestones[-1]
-        self.weights = dict(weights or {})
-        self.lowest, self.highest = float(lowest), float(highest)
-        self.steepness = float(steepness)
-        self.directions, self.criterion = directions, criterion
+        self.weights = check_weights(weights)
+        self.lowest = check_number("lowest", lowest, "a number from 0 on", 0)
+        self.highest = check_number("highest", highest, "a number above 1")
+        self.steepness = check_number("steepness", steepness, "a number from 0 on", 0)
+        self.directions = check_choice("directions", directions, DIRECTIONS)
+        self.criterion = criterion
+        check_choice("criterion", criterion, CRITERIA)
         self.window = at_least("window", window, 1)
         self.patience = at_least("patience", patience, 1)
         self.patterns = None if patterns is None else check_patterns(patterns)
-        self.race = _race(RACE if race is True else race or ())
-        if not all(0 <= self.lowest < start < math.inf for start in (1, *self.weights.values())):
+        self.race = _race(RACE if race is True else () if race is False else race)
+        if not all(self.lowest < start for start in (1, *self.weights.values())):
             raise InputError(
                 f"lowest is {lowest!r} and weights is {weights!r}; the lowest has to be from 0 on and "
                 "below every weight at the start, 1 where none is given"
             )
-        if not 1 < self.highest < math.inf:
+        if self.highest <= 1:
             raise InputError(f"highest is {highest!r}; give a number above 1")
-        if not 0 <= self.steepness < math.inf:
-            raise InputError(f"steepness is {steepness!r}; give a number from 0 on")
-        if directions not in DIRECTIONS:
-            raise InputError(f"directions is {directions!r}; give one of: {', '.join(DIRECTIONS)}")
-        if criterion not in CRITERIA:
-            raise InputError(f"criterion is {criterion!r}; give one of: {', '.join(CRITERIA)}")
         if self.window > self.milestones[0]:
             raise InputError(
                 f"window is {window} and the first milestone {self.milestones[0]}; the moving average "
@@ -258,7 +261,10 @@ def _milestones(given: Any) -> tuple[int, ...]:
 def _race(given: Any) -> tuple[tuple[float, int], ...]:
     wanted = "give True, False or (share of a stage, survivors), the shares ascending in (0, 1)"
     try:
-        race = tuple((float(share), at_least("survivors", count, 1)) for share, count in given)
+        race = tuple(
+            (check_number("a share", share), at_least("survivors", count, 1))
+            for share, count in given
+        )
     except (TypeError, ValueError) as error:
         raise InputError(f"race is {given!r}; {wanted}: {error}") from error
     shares = [0.0, *(share for share, _ in race), 1.0]

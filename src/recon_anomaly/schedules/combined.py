@@ -28,6 +28,7 @@ class CombinedWeights:
     ``reduces_learning_rate``, ``stops_early``          only where all of them do
     ``planned_epochs``                                  of those that lay out a number, which has to be one
     ``keeps``                                           of those that keep another epoch than the lowest loss
+    ``parts``                                           the registered names, and the parts of parts
     ==================================================  ===================================================
 
     Parameters
@@ -53,10 +54,18 @@ class CombinedWeights:
         wanted = 'give a list of names or [name, parameters], such as ["kl-annealing", "awl-loss"]'
         if isinstance(schedules, str) or not isinstance(schedules, Iterable):
             raise InputError(f"schedules is {schedules!r}; {wanted}")
-        built = [_built(schedule, wanted) for schedule in schedules]
-        if not built:
+        found = [_built(schedule, wanted) for schedule in schedules]
+        if not found:
             raise InputError(f"schedules is empty; {wanted}")
-        self._parts = tuple(part for _, part in built)
+        self._parts = tuple(part for part, _ in found)
+        self.parts = tuple(
+            dict.fromkeys(
+                one
+                for part, name in found
+                for one in (*((name,) if name else ()), *getattr(part, "parts", ()))
+            )
+        )
+        built = [(name or repr(part), part) for part, name in found]
         self.needs = tuple(
             dict.fromkeys(figure for part in self._parts for figure in getattr(part, "needs", ()))
         )
@@ -93,15 +102,14 @@ class CombinedWeights:
         return all(getattr(part, ability, True) for part in self._parts)
 
 
-def _built(schedule: Any, wanted: str) -> tuple[str, Any]:
-    """Return what to call a schedule in messages, and the schedule."""
+def _built(schedule: Any, wanted: str) -> tuple[Any, str | None]:
+    """Return a schedule, and the name it is registered by."""
     params: Mapping[str, Any] = {}
     if isinstance(schedule, list | tuple):
         if len(schedule) != 2 or not isinstance(schedule[1], Mapping):
             raise InputError(f"{schedule!r} is no schedule; {wanted}")
         schedule, params = schedule
-    part, name = build("schedule", schedule, params)
-    return name or repr(schedule), part
+    return build("schedule", schedule, params)
 
 
 def _agreed(built: list[tuple[str, Any]], ability: str, silent: Any) -> Any:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
-from recon_anomaly.terms import weights_by_term
+from recon_anomaly.terms import check_choice, check_weights, weights_by_term
 
 __all__ = ["ConstantWeights"]
 
@@ -29,7 +28,8 @@ class ConstantWeights:
     Raises
     ------
     InputError
-        When a weight is for a term that the model does not have, or ``keeps`` is unknown.
+        When a weight is no finite number from 0 on or for a term that the model does not have, or
+        ``keeps`` is unknown.
 
     Examples
     --------
@@ -41,10 +41,8 @@ class ConstantWeights:
     def __init__(
         self, weights: Mapping[str, float] | None = None, keeps: str = "lowest-loss"
     ) -> None:
-        if keeps not in KEEPS:
-            raise InputError(f"keeps is {keeps!r}; give one of: {', '.join(KEEPS)}")
-        self.weights = dict(weights or {})
-        self.keeps = keeps
+        self.weights = check_weights(weights)
+        self.keeps = check_choice("keeps", keeps, KEEPS)
         self.needs = ("auroc",) if keeps == "auroc" else ()
 
     def __call__(self, history: History) -> dict[str, float]:

@@ -9,7 +9,7 @@ from recon_anomaly.decoding import at_least
 from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
 from recon_anomaly.ramps import fall
-from recon_anomaly.terms import check_terms
+from recon_anomaly.terms import check_choice, check_number, check_terms
 
 __all__ = ["KLAnnealing"]
 
@@ -84,22 +84,22 @@ class KLAnnealing:
         highest: float = 1.0,
         lowest: float = 0.0,
     ) -> None:
-        if shape not in SHAPES:
-            raise InputError(f"shape is {shape!r}; give one of: {', '.join(SHAPES)}")
-        if ramp not in STEEPNESS:
-            raise InputError(f"ramp is {ramp!r}; give one of: {', '.join(STEEPNESS)}")
-        if not 0 < share <= 1:
+        if not isinstance(term, str):
+            raise InputError(f"term is {term!r}; give the name of a loss term, such as 'kl'")
+        self.term = term
+        self.shape = check_choice("shape", shape, SHAPES)
+        self.ramp = check_choice("ramp", ramp, STEEPNESS)
+        self.share = check_number("share", share, "a number in (0, 1]")
+        if not 0 < self.share <= 1:
             raise InputError(f"share is {share!r}; give a number in (0, 1]")
-        if not 0 <= lowest < highest < math.inf:
+        self.highest = check_number("highest", highest)
+        self.lowest = check_number("lowest", lowest, "a number from 0 on", 0)
+        if self.lowest >= self.highest:
             raise InputError(
                 f"lowest is {lowest!r} and highest {highest!r}; give 0 <= lowest < highest"
             )
-        self.term = term
-        self.shape, self.ramp = shape, ramp
         self.warm_up = None if warm_up is None else at_least("warm_up", warm_up, 1)
         self.cycles = at_least("cycles", cycles, 1)
-        self.share = float(share)
-        self.highest, self.lowest = float(highest), float(lowest)
 
     def __call__(self, history: History) -> dict[str, float]:
         """Return the weight of each term."""

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from recon_anomaly.branches import branch_losses
+from recon_anomaly.branchlines import branch_losses
 from recon_anomaly.errors import InputError
 from recon_anomaly.figures import BLUE
 from recon_anomaly.history import EpochRecord, History, LostBranch

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from recon_anomaly.drawings import drawings_of
 from recon_anomaly.history import EpochRecord, History, LostBranch
+from recon_anomaly.recordfigures import record_figures
 
 TERMS = ("reconstruction", "kl")
 
@@ -57,7 +57,7 @@ def record(schedule="constant", **changes):
 
 def drawn(*records):
     """Return the figures of the records' trainings by name, and check those of the test sets."""
-    found = list(drawings_of(records))
+    found = list(record_figures(records))
     names = [name for name, _ in found]
     assert len(set(names)) == len(names)
     sets = [name for name in names if name.endswith(("-precision-recall", "-scores"))]
@@ -152,7 +152,7 @@ def test_a_model_looks_alike_in_all_figures():
     """The colour of a row is the same on two test sets, though the first one lacks another row."""
     first = [record("awl-auc")]
     second = [record(test_set="objects"), record("awl-auc", test_set="objects")]
-    figures = [figure for name, figure in drawings_of([*first, *second]) if "recall" in name]
+    figures = [figure for name, figure in record_figures([*first, *second]) if "recall" in name]
     colours = [
         {line.get_label().split(", PR")[0]: line.get_color() for line in figure.axes[0].lines}
         for figure in figures

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .branches import branch_losses
+from .branchlines import branch_losses
 from .captions import free_name, group_name, group_title, training_name, training_title
 from .cells import in_words
 from .curves import curves, precision_recall, styles
-from .epochs import auroc_bars, measured
+from .epochbars import auroc_bars, measured
 from .histograms import histograms
 from .history import History
 from .rows import row_names, rows_of
@@ -20,18 +20,21 @@ from .weightlines import weight_lines, weights_change
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["drawings_of"]
+__all__ = ["record_figures"]
 
 _TEST_SET = ("data", "data_checksum", "test_set", "image_size", "drop_leaked")
 """The settings that the rows of one figure have in common, with the scorer."""
 _MODEL = ("model", "model_params", "weights", "seed")
-_WAY = ("schedule", "schedule_params", "epochs", "batch_size", "learning_rate", "recon_anomaly")
+_WAY = (
+    *("schedule", "schedule_params", "epochs", "batch_size", "learning_rate"),
+    *("recon_anomaly", "plugins"),
+)
 
 _Record = Mapping[str, Any]
 _Drawn = Iterator[tuple[str, "Figure"]]
 
 
-def drawings_of(records: Sequence[_Record]) -> _Drawn:
+def record_figures(records: Sequence[_Record]) -> _Drawn:
     """Give the figures of records with scores: of the test sets first, then of the trainings.
 
     Parameters

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recon_anomaly.epochs import auroc_bars, measured
+from recon_anomaly.epochbars import auroc_bars, measured
 from recon_anomaly.errors import InputError
 from recon_anomaly.figures import BLUE
 from recon_anomaly.history import EpochRecord, History
