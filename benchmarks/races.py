@@ -1,7 +1,7 @@
 """What racing the branches of awl-loss gives up beside training them all, and beside not branching.
 
     python benchmarks/races.py --data FOLDER [--image-size 32] [--latent-size 100] [--milestones 40 60 80]
-        [--window 5] [--patience 3] [--seeds 1 2 3 ...] [--race 0.1:4,0.2:2,0.5:1] [--records FILE]
+        [--steepness 4] [--window 5] [--patience 3] [--seeds 1 2 3 ...] [--race 0.1:4,0.2:2,0.5:1] [--records FILE]
 
 For each seed, on the same split, batches and noise: (a) the exhaustive search of the paper, every branch of
 every stage trained to its end; (b) the race, successive halving; (c) a conventional training, which is
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--latent-size", type=int, default=100)
     parser.add_argument("--likelihood", default="gaussian")
     parser.add_argument("--milestones", type=int, nargs=3, default=[40, 60, 80])
+    parser.add_argument("--steepness", type=float, default=4.0, help="of the falling weights")
     parser.add_argument("--window", type=int, default=5, help="of the slope's moving average")
     parser.add_argument(
         "--patience", type=int, default=3, help="positive slopes that stop a weight"
@@ -59,7 +60,7 @@ def main() -> None:
     print(
         f"{Path(options.data).name}, {len(pictures)} pictures at {options.image_size} px, "
         f"{options.likelihood} VAE, latent {options.latent_size}, milestones {options.milestones}, "
-        f"window {options.window}, patience {options.patience}; "
+        f"steepness {options.steepness:g}, window {options.window}, patience {options.patience}; "
         f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {torch.get_num_threads()} threads, "
         f"Python {platform.python_version()}, torch {torch.__version__}, scikit-learn {sklearn.__version__}"
     )
@@ -81,6 +82,7 @@ def _one_seed(pictures: Any, options: argparse.Namespace, seed: int) -> dict[str
     def search(race: Any) -> History:
         params = {
             "milestones": options.milestones,
+            "steepness": options.steepness,
             "window": options.window,
             "patience": options.patience,
             "race": race,

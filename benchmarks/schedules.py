@@ -47,7 +47,7 @@ def main() -> None:
         schedules=[
             ("constant", {"keeps": "auroc"}),
             ("awl-auc", {"update_every": options.update_every}),
-            ("awl-loss", {"milestones": milestones}),
+            ("awl-loss", {"milestones": milestones, "steepness": 10}),
         ],
         corruptors=[],
         seeds=options.seeds,

@@ -19,7 +19,10 @@ from safetensors.numpy import save_file
 from recon_anomaly.registry import plugin_manager
 
 HERE = Path(__file__).parent
-REAL_WEIGHTS = os.environ.pop("RECON_ANOMALY_WEIGHTS", "")  # where "auto" looks must not vary
+# Where "auto" looks must not vary; the processes that share the tests inherit the other name.
+if "RECON_ANOMALY_WEIGHTS" in os.environ:
+    os.environ["RECON_ANOMALY_REAL_WEIGHTS"] = os.environ.pop("RECON_ANOMALY_WEIGHTS")
+REAL_WEIGHTS = os.environ.get("RECON_ANOMALY_REAL_WEIGHTS", "")
 
 
 @pytest.fixture

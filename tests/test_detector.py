@@ -548,10 +548,12 @@ needing.keeps = "auroc"
 def test_a_schedule_that_needs_labels_gets_them_or_refuses(good, labelled):
     """Without labelled pictures it is an error before training that says what to give."""
     detector = named("cae", schedule=needing, epochs=3)
-    with pytest.raises(InputError, match=r"needs auroc of labelled .*validation_data=\(Xv, yv\)"):
+    with pytest.raises(InputError, match=r"needs auroc of .* none with labels; .*\(Xv, yv\)"):
         next(detector.iter_fit(good))
     with pytest.raises(InputError, match="needs auroc"):
         detector.fit(good, validation_data=good[:5])
+    with pytest.raises(InputError, match=r"got 10 good ones \(\+1\) and no anomalous one \(-1\)"):
+        detector.fit(good[:30], validation_data=(labelled[0][:10], labelled[1][:10]))
     history = detector.fit(good[:30], validation_data=labelled).history_
     figures = [record.figures["auroc"] for record in history.records]
     assert history.kept_epoch == 1 + figures.index(max(figures))

@@ -99,7 +99,7 @@ def test_it_works_in_the_bench(acme):
         models=["skip-ae"],
         scorers=["worst-tenth"],
         corruptors=["black-bar"],
-        schedule="warm-up",
+        schedules=["warm-up"],
         image_size=16,
         epochs=1,
     )

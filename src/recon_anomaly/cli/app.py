@@ -52,7 +52,9 @@ def fit(
     model_param: Params = [],
     scorer: str = "mse",
     scorer_param: Params = [],
-    schedule: str = "constant",
+    schedule: Annotated[
+        str, typer.Option(help="Of the loss terms' weights, epoch by epoch.")
+    ] = "constant",
     schedule_param: Params = [],
     corruptor: Annotated[
         str | None,
@@ -61,7 +63,9 @@ def fit(
     corruptor_param: Params = [],
     image_size: Annotated[str, typer.Option(help="Pixels: 256, or HEIGHTxWIDTH.")] = "256",
     channels: Annotated[str, typer.Option(help="auto, 1 or 3.")] = "auto",
-    epochs: Annotated[int | None, typer.Option(show_default="the model's, or 50")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(show_default="the schedule's, the model's, or 50")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(show_default="the model's, or 16")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(show_default="the model's, or 0.003")
@@ -74,7 +78,8 @@ def fit(
     defects: Annotated[
         Path | None,
         typer.Option(
-            help="Defective pictures, for schedules that want labels to validate on; never trained on.",
+            help="Defective pictures to validate on, with a fifth of the good ones, for schedules that "
+            "want labels; never trained on.",
             metavar="DIR",
         ),
     ] = None,

@@ -29,9 +29,10 @@ RACE = ((0.1, 4), (0.2, 2), (0.5, 1))
 """The default race: after these shares of a stage, that many branches go on.
 
 With seven branches a stage costs 2.2 times a conventional one, and the paper's (100, 150, 200) 1.6 times
-a conventional training. Later rungs would cost more than that, and the first two stand where weights have
-hardly moved: one that falls along the sigmoid is at 0.989 of its start, then at 0.959, and at half at the
-third. ``benchmarks/races.py`` shows what that gives up.
+a conventional training; later rungs would cost more than that. At the default steepness a falling weight is
+at 0.94 of its start at the first rung, at 0.85 at the second and at half at the third. At a steepness of 10
+it would be at 0.99 and 0.96, and the first rungs would tell rounding-size differences apart.
+``benchmarks/races.py`` shows what the race gives up.
 """
 
 DIRECTIONS = {"falling": ("falls",), "rising": ("rises",), "both": ("falls", "rises")}
@@ -73,8 +74,9 @@ class LossAdaptiveWeights:
         Weights at the start; terms that are not named weigh 1.
     lowest : float, default 1e-10
         What falling weights end at, if their term never rises.
-    steepness : float, default 10
-        Of the sigmoid; 0 is a straight line.
+    steepness : float, default 4
+        Of the sigmoid; 0 is a straight line. The paper does not give its own. The default moves weights from
+        the stage's first epochs on, so that a race has something to see.
     directions : {"falling", "rising", "both"}, default "falling"
         Where the weights of a pattern go; "both" has a branch for each, the falling ones first.
     highest : float, default 10
@@ -93,7 +95,7 @@ class LossAdaptiveWeights:
     race : bool or sequence of (float, int), default True
         Successive halving: after a share of the stage, so many branches go on. True leaves 4 after a
         tenth, 2 after a fifth and 1 after half of it, and so decides early: a falling weight is at
-        0.989, 0.959 and 0.5 of its start then, at the default steepness. Where a stage is so short
+        0.94, 0.85 and 0.5 of its start then, at the default steepness. Where a stage is so short
         that two rungs fall on one epoch, the stricter one stands. False trains every branch to the
         end, as the paper does.
 
@@ -122,7 +124,7 @@ class LossAdaptiveWeights:
         *,
         weights: Mapping[str, float] | None = None,
         lowest: float = 1e-10,
-        steepness: float = 10.0,
+        steepness: float = 4.0,
         directions: Literal["falling", "rising", "both"] = "falling",
         highest: float = 10.0,
         window: int = 1,
