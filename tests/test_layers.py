@@ -25,7 +25,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
     },
     {"backbones", "weights", "blocks", "losses", "variational", "devices", "randomness", "batches"},
     {"models", "scorers", "corruptors", "schedules"},
-    {"scoring", "snapshots", "races", "training", "keeping", "checkpoints", "fitting"},
+    {"recipes", "scoring", "snapshots", "races", "training", "keeping", "checkpoints", "fitting"},
     {"inputs", "fitted", "detector", "estimators", "saving", "testing"},
     {"benchdata", "settings", "events", "bench", "records", "decisions"}
     | {"labelling", "grid", "variants", "observations", "ledger"}

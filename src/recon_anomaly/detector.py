@@ -26,21 +26,13 @@ from .history import EpochRecord, History
 from .images import measure_range, range_for
 from .inputs import read_anomalous, read_input, split_validation
 from .randomness import seeded
+from .recipes import DEFAULT_RECIPE, recipe_of
 from .registry import build, build_network, resolve
 from .scoring import fit_scorer, make_noise, rehearse, score_batches
 from .store import Pictures
 from .training import Plan, Tick
 
 __all__ = ["BaseDetector", "Observed"]
-
-DEFAULT_RECIPE = {
-    "epochs": 50,
-    "batch_size": 16,
-    "learning_rate": 0.003,
-    "reduce_learning_rate": True,
-    "early_stopping": True,
-}
-"""Of Klimkevičius, §4.1, where neither the user nor the model says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -291,31 +283,7 @@ class BaseDetector(FittedDetector):
         if builder is None:
             builder = resolve("model", self._model()[0])[0]
             schedule = build("schedule", self.schedule, self.schedule_params)[0]
-        model_recipe = dict(getattr(builder, "recipe", {}))
-        if unknown := sorted(set(model_recipe) - set(DEFAULT_RECIPE)):
-            raise InputError(
-                f"the recipe of {builder!r} has {', '.join(unknown)}; known are "
-                f"{', '.join(DEFAULT_RECIPE)}"
-            )
-        laid_out = getattr(schedule, "planned_epochs", None)
-        if laid_out is not None:
-            model_recipe["epochs"] = laid_out
-            if self.epochs not in (None, laid_out):
-                raise InputError(
-                    f"epochs={self.epochs!r}, but the schedule {self.schedule!r} lays out {laid_out}; leave "
-                    "epochs out, or change what it lays out, as the milestones of awl-loss"
-                )
-        said = {name: getattr(self, name) for name in DEFAULT_RECIPE}
-        recipe = DEFAULT_RECIPE | model_recipe
-        recipe |= {name: value for name, value in said.items() if value is not None}
-        for name in ("epochs", "batch_size"):
-            count = recipe[name]
-            if not isinstance(count, int | np.integer) or count < 1:
-                raise InputError(f"{name}={count!r}: a whole number of at least 1 is wanted")
-        rate = recipe["learning_rate"]
-        if not isinstance(rate, int | float | np.number) or not rate > 0:
-            raise InputError(f"learning_rate={rate!r}: a number above 0 is wanted")
-        return recipe
+        return recipe_of({name: getattr(self, name) for name in DEFAULT_RECIPE}, schedule, builder)
 
     def _check_parameters(self) -> None:
         if not 0 < self.validation_fraction < 1:

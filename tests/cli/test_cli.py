@@ -165,7 +165,7 @@ def test_epochs_that_a_schedule_lays_out_are_not_overruled(folder, run):
     command = ["fit", folder / "good", "-o", folder / "cvae.safetensors", "--model", "cvae", *FAST]
     code, _, errors = run(*command, "--schedule", "awl-loss")
     assert code == 1
-    assert "epochs=2, but the schedule 'awl-loss' lays out 200" in errors
+    assert "epochs=2, but the schedule LossAdaptiveWeights lays out 200" in errors
 
 
 def test_the_same_fit_goes_on_from_its_checkpoint(folder, run):
