@@ -28,7 +28,7 @@ def numbers(images):
 
 
 def joined(shuffled):
-    return [number for _, clean, _ in shuffled for number in numbers(clean)]
+    return [number for batch in shuffled for number in numbers(batch.clean)]
 
 
 def add_noise(image, rng):
@@ -49,6 +49,21 @@ def test_length_is_the_number_of_batches(count, expected):
     assert len(found) == expected
     assert len(list(found)) == expected
     assert len(list(found.shuffled(0, 1))) == expected
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+def test_full_batches_have_one_size(count):
+    """Each picture counts once, in order; a last batch that would be smaller begins earlier and says by how much."""
+    store = batches(numbered(count))
+    store.kept = np.arange(count, dtype=np.float32)[:, None]
+    found = list(store.full())
+    assert len(found) == len(store)
+    assert {len(batch.images) for batch in found} == {min(count, 4)}
+    assert [number for b in found for number in numbers(b.images)[b.repeated :]] == list(
+        range(count)
+    )
+    assert all(torch.equal(batch.kept[:, 0], batch.images[:, 0, 0, 0]) for batch in found)
+    assert [batch.repeated for batch in found[:-1]] == [0] * (len(found) - 1)
 
 
 def test_pictures_become_channels_first_floats():
@@ -92,14 +107,14 @@ def test_the_store_is_left_as_it_is(dtype):
     found = Batches(from_array(array), PixelRange(1.0, 3.0, array.dtype.name), 4, CPU)
     for images in found:
         images.zero_()
-    for images, _, _ in found.shuffled(0, 1, add_noise):
+    for images, *_ in found.shuffled(0, 1, add_noise):
         images.zero_()
     assert np.array_equal(array, before)
 
 
 def test_shuffled_gives_every_picture_once():
     """A shuffled epoch is a permutation, cut into batches, and not the store's own order."""
-    found = [numbers(clean) for _, clean, _ in batches(numbered(50), 8).shuffled(3, 1)]
+    found = [numbers(clean) for _, clean, *_ in batches(numbered(50), 8).shuffled(3, 1)]
     order = [number for part in found for number in part]
     assert sorted(order) == list(range(50))
     assert order != list(range(50))
@@ -126,13 +141,13 @@ def test_a_view_gives_its_own_pictures():
 
 def test_without_a_corruptor_input_and_target_are_one():
     """Nothing is copied where nothing is corrupted."""
-    for images, clean, _ in batches(numbered(5)).shuffled(0, 1):
+    for images, clean, *_ in batches(numbered(5)).shuffled(0, 1):
         assert images is clean
 
 
 def test_a_corruptor_spoils_the_input_and_not_the_target():
     """The input is corrupted, picture by picture, and the target stays clean."""
-    for images, clean, _ in batches(numbered(9, (2, 3, 2))).shuffled(0, 1, add_noise):
+    for images, clean, *_ in batches(numbered(9, (2, 3, 2))).shuffled(0, 1, add_noise):
         assert images.shape == clean.shape
         assert images.dtype == torch.float32
         assert (clean == clean.round()).all()
@@ -145,7 +160,7 @@ def test_a_picture_is_corrupted_alike_in_any_batch():
 
     def noise(batch_size, seed=1, epoch=1):
         found = {}
-        for images, clean, _ in batches(numbered(9), batch_size).shuffled(seed, epoch, add_noise):
+        for images, clean, *_ in batches(numbered(9), batch_size).shuffled(seed, epoch, add_noise):
             found |= dict(zip(numbers(clean), numbers(images - clean), strict=True))
         return [found[number] for number in range(9)]
 

@@ -37,6 +37,18 @@ def test_follows_scikit_learn(estimator, check):
     check(estimator)
 
 
+@pytest.mark.parametrize("detector", [TCVAE(epochs=1), VAE(epochs=1)], ids=repr)
+def test_scores_do_not_depend_on_the_order(detector):
+    """Whatever pictures stand in the last batch, each has the same score, bit for bit."""
+    rng = np.random.default_rng(0)
+    X = 3 * rng.random((21, 3))
+    detector.fit(X)
+    scores = detector.score_samples(X)
+    for _ in range(20):
+        order = rng.permutation(21)
+        assert np.array_equal(detector.score_samples(X[order]), scores[order])
+
+
 @pytest.mark.parametrize(
     "detector", [ReconstructionDetector("pca"), ReconstructionDetector("mean")]
 )

@@ -28,11 +28,14 @@ class Batch(NamedTuple):
         What the loss is taken against; ``images`` itself without a corruptor.
     kept : Tensor of shape (n, ...), float32, optional
         What the network's frozen part made of ``images``.
+    repeated : int
+        Pictures at the start that the batch before has had, too.
     """
 
     images: Tensor
     clean: Tensor
     kept: Tensor | None = None
+    repeated: int = 0
 
 
 class Batches:
@@ -78,6 +81,19 @@ class Batches:
         for k, images in enumerate(self):
             place = slice(k * self.batch_size, (k + 1) * self.batch_size)
             yield Batch(images, images, self._kept(place))
+
+    def full(self) -> Iterator[Batch]:
+        """Iterate in the order of the store, in batches of one size where there is more than one.
+
+        A product of matrices rounds otherwise for another number of rows, so a picture would score
+        otherwise in a last, smaller batch: that one begins earlier, and says how many it ``repeated``.
+        """
+        count = len(self.pictures)
+        for start in range(0, count, self.batch_size):
+            begin = max(0, min(start, count - self.batch_size))
+            place = slice(begin, start + self.batch_size)
+            images = self._images(self.pictures.batch(place))
+            yield Batch(images, images, self._kept(place), start - begin)
 
     def shuffled(
         self, seed: int, epoch: int, corruptor: Corruptor | None = None

@@ -200,7 +200,7 @@ class BaseDetector(FittedDetector):
         def scores_of(judge: Any, of: Pictures) -> np.ndarray:
             noise = make_noise(network, judge, seed, device)
             fit_scorer(judge, network, batches(parts.validation), noise)
-            found = score_batches(network, judge, batches(of), noise)
+            found = score_batches(network, judge, batches(of).full(), noise)
             return np.concatenate([scores for scores, _ in found])
 
         def measure() -> dict[str, float]:
@@ -264,7 +264,7 @@ class BaseDetector(FittedDetector):
         if self.contamination == "auto":
             self.calibrate_on_validation()
         else:
-            every = score_batches(network, scorer, batches(pictures), self.noise_)
+            every = score_batches(network, scorer, batches(pictures).full(), self.noise_)
             # The percentile of the negated scores, so that exactly this share lies below it.
             normality = -np.concatenate([scores for scores, _ in every])
             self.offset_ = float(np.percentile(normality, 100 * float(self.contamination)))

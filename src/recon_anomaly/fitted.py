@@ -53,7 +53,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     def iter_scores(self, X: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Give, batch by batch, the anomaly scores (n,) and the very maps (n, h, w) they come from."""
         self._check_fitted()
-        yield from score_batches(self.network_, self.scorer_, self._batches(X), self.noise_)
+        batches = self._batches(X).full()
+        yield from score_batches(self.network_, self.scorer_, batches, self.noise_)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``, float64 (n,). Negative is anomalous."""
@@ -192,7 +193,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         fit_scorer(scorer, network, validation.in_order(), self.noise_)
         self.scorer_uses_ = uses_of(scorer, network)
         scores, peaks = [], []
-        for score, maps in score_batches(network, scorer, validation.in_order(), self.noise_):
+        for score, maps in score_batches(network, scorer, validation.full(), self.noise_):
             scores.append(score)
             peaks.append(maps.max())
         self.validation_scores_ = -np.concatenate(scores)

@@ -219,11 +219,15 @@ def make_noise(network: Any, scorer: Any, seed: int, device: torch.device) -> Te
 def score_batches(
     network: Network, scorer: Scorer, batches: Iterable[Tensor | Batch], noise: Tensor | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give, batch by batch, anomaly scores (n,) float64 and their maps (n, h, w) float32."""
+    """Give, batch by batch, anomaly scores (n,) float64 and their maps (n, h, w) float32.
+
+    Pictures that a batch repeats are left out.
+    """
     for batch in batches:
         images, kept = _images_and_kept(batch)
+        repeated = batch.repeated if isinstance(batch, Batch) else 0
         with exact():  # entered for each batch: whoever iterates must not find itself inside
-            maps = anomaly_maps(network, scorer, images, noise, kept)
+            maps = anomaly_maps(network, scorer, images, noise, kept)[repeated:]
             scores = reduce_map(scorer, maps)
         if not bool(scores.isfinite().all()):
             raise InputError(

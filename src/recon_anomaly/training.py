@@ -265,7 +265,7 @@ def evaluate(network: Any, batches: Batches, epoch: int = 0) -> dict[str, float]
     totals = _Totals()
     network.eval()
     with exact():
-        for images, _, kept in batches.in_order():
+        for images, _, kept, *_ in batches.in_order():
             target = target_of(network, images, kept)
             totals.add(network.losses(target, reconstruct(network, images, kept)), len(images))
     return totals.means(len(batches.pictures), epoch, "validation")
