@@ -13,6 +13,7 @@ are kept in the file and not run again.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import time
@@ -27,6 +28,16 @@ from rich.table import Table
 
 from recon_anomaly import VAE, History, find_labelled, read_pictures
 from recon_anomaly.inputs import split_validation
+
+OTHER_RACES = (
+    "0.05:4,0.35:1",
+    "0.05:4,0.2:2,0.6:1",
+    "0.05:4,0.25:2,0.45:1",
+    "0.1:3,0.2:2,0.6:1",
+    "0.1:4,0.2:2,0.5:1",
+    "0.2:1",
+)
+"""Of at most the cost of the default, which is one of them."""
 
 
 def main() -> None:
@@ -64,7 +75,16 @@ def main() -> None:
         f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {torch.get_num_threads()} threads, "
         f"Python {platform.python_version()}, torch {torch.__version__}, scikit-learn {sklearn.__version__}"
     )
-    _show([records[seed] for seed in options.seeds])
+    shown = [records[seed] for seed in options.seeds]
+    _show(shown)
+    for text in OTHER_RACES:
+        right = 0
+        for record in shown:
+            exhaustive = History.from_dict(record["exhaustive"])
+            gap = record["conventional"] - exhaustive.records[-1].loss
+            lost = _read_off(exhaustive, options.milestones, _rungs(text))
+            right += lost <= max(0.1 * gap, 0.0)
+        print(f"rungs {text}, read off the exhaustive searches: {right} of {len(shown)} seeds")
 
 
 def _one_seed(pictures: Any, options: argparse.Namespace, seed: int) -> dict[str, Any]:
@@ -89,11 +109,7 @@ def _one_seed(pictures: Any, options: argparse.Namespace, seed: int) -> dict[str
         }
         return fit(schedule="awl-loss", schedule_params=params)
 
-    race: Any = True
-    if options.race:
-        rungs = [rung.split(":") for rung in options.race.split(",")]
-        race = [(float(share), int(survivors)) for share, survivors in rungs]
-    exhaustive, raced = search(False), search(race)
+    exhaustive, raced = search(False), search(_rungs(options.race) if options.race else True)
     end = options.milestones[-1]
     control = fit(epochs=max(end, raced.epochs_trained), schedule_params={"keeps": "last"})
     return {
@@ -104,6 +120,29 @@ def _one_seed(pictures: Any, options: argparse.Namespace, seed: int) -> dict[str
         "control": control.records[-1].loss,
         "control_best": min(record.loss for record in control.records),
     }
+
+
+def _rungs(text: str) -> list[tuple[float, int]]:
+    rungs = [rung.split(":") for rung in text.split(",")]
+    return [(float(share), int(survivors)) for share, survivors in rungs]
+
+
+def _read_off(exhaustive: History, milestones: list[int], rungs: list[tuple[float, int]]) -> float:
+    """Return what a race of these rungs would have lost in the stages of the exhaustive search, in nats."""
+    lost = 0.0
+    for stage, (start, end) in enumerate(itertools.pairwise(milestones)):
+        losses = {
+            branch.path[stage]: [record.loss for record in branch.records]
+            for branch in exhaustive.lost
+            if len(branch.path) == stage + 1
+        }
+        losses[exhaustive.path[stage]] = [record.loss for record in exhaustive.records[start:end]]
+        left = list(losses)
+        for share, survivors in rungs:
+            at = max(1, round(share * (end - start))) - 1
+            left = sorted(left, key=lambda name, at=at: losses[name][at])[:survivors]
+        lost += min(losses[name][-1] for name in left) - min(found[-1] for found in losses.values())
+    return lost
 
 
 def _known(path: Path | None, settings: dict[str, Any]) -> dict[int, dict[str, Any]]:

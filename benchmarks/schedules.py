@@ -67,6 +67,19 @@ def main() -> None:
             records.append(event)
     rules = ("quantile", "youden-validation", "best-f1")
     print("\n\n".join(map(markdown, tables(records, rules=rules))))
+    print(f"\n{_by_seed(records)}")
+
+
+def _by_seed(records: list[dict[str, Any]]) -> str:
+    """Say what each seed's AUROC has gained over the conventional training, and which epoch was kept."""
+    of = {(r["schedule"], r["seed"]): r for r in records if r["model"] == "vae"}
+    lines = [
+        f"{name}, seed {seed}: AUROC {record['auroc'] - of['constant', seed]['auroc']:+.3f} beside "
+        f"constant, epoch {record['kept_epoch']} kept"
+        for (name, seed), record in of.items()
+        if name != "constant"
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
