@@ -14,7 +14,7 @@ from .protocols import Corruptor
 from .randomness import corrupt, derive_seed
 from .store import Pictures
 
-__all__ = ["Batch", "Batches"]
+__all__ = ["Batch", "Batches", "as_float"]
 
 
 class Batch(NamedTuple):
@@ -114,24 +114,14 @@ class Batches:
                 yield Batch(self._corrupt(clean, corruptor, seeds), clean)
 
     def _images(self, pixels: np.ndarray) -> Tensor:
-        # (n, h, w, c) seen as (n, c, h, w) is channels-last already: no copy but the one to float.
-        low, high, _ = self.pixel_range
-        images = self._moved(pixels).permute(0, 3, 1, 2)
-        return images.to(torch.float32).sub_(low).div_(high - low)
+        return as_float(pixels, self.pixel_range, self.device)
 
     def _kept(self, place: slice | np.ndarray) -> Tensor | None:
         if self.kept is None:
             return None
-        kept = self._moved(
-            np.array(self.kept[place])
-        )  # a copy: torch must not write to a mapped file
+        # A copy: torch must not write to a mapped file.
+        kept = _moved(np.array(self.kept[place]), self.device)
         return kept.permute(0, 3, 1, 2) if kept.ndim == 4 else kept
-
-    def _moved(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(array)
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
 
     def _corrupt(self, clean: Tensor, corruptor: Corruptor, seeds: list[int]) -> Tensor:
         pictures = clean.permute(0, 2, 3, 1).cpu().numpy()
@@ -140,3 +130,21 @@ class Batches:
             for image, seed in zip(pictures, seeds, strict=True)
         ]
         return torch.from_numpy(np.stack(spoiled)).to(self.device).permute(0, 3, 1, 2)
+
+
+def as_float(pixels: np.ndarray, pixel_range: PixelRange, device: torch.device) -> Tensor:
+    """Return pixels (n, h, w, c) as float32 (n, c, h, w) on ``device``, the range's ends as 0 and 1.
+
+    Integers travel and floats are made there. The result is channels-last: (n, h, w, c) seen as
+    (n, c, h, w) is so already, with no copy but the one to float.
+    """
+    low, high, _ = pixel_range
+    images = _moved(pixels, device).permute(0, 3, 1, 2)
+    return images.to(torch.float32).sub_(low).div_(high - low)
+
+
+def _moved(array: np.ndarray, device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
