@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from recon_anomaly.decoding import Decoded, checked_size, decode, read_mask
@@ -140,6 +142,37 @@ def test_resize_is_bilinear_and_antialiased(save, colour):
     path = save("a.png", colour(0, (40, 60)))
     expected = Image.fromarray(colour(0, (40, 60))).resize((5, 7), Image.Resampling.BILINEAR)
     assert np.array_equal(pixels_of(path, size=(7, 5)), np.asarray(expected))
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    st.none() | st.tuples(st.integers(1, 16), st.integers(1, 16)),
+    st.integers(0, 3),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_channels_are_compared_after_the_resize(save, side, size, spots, luminance, seed):
+    """Gray or coloured is what the resized RGB picture is, however few pixels of the file have a colour."""
+    rng = np.random.default_rng(seed)
+    values = np.repeat(rng.integers(0, 256, (*side, 1)), 3, axis=2)
+    for _ in range(spots):  # one step in one channel, which a resize may round away
+        values[rng.integers(side[0]), rng.integers(side[1]), rng.integers(3)] ^= 1
+    path = save("a.png", values.astype(np.uint8))
+    image = Image.open(path)
+    resized = image if size is None else image.resize(size[::-1], Image.Resampling.BILINEAR)
+    wanted = np.asarray(resized)
+    coloured = bool((wanted != wanted[..., :1]).any())
+    if not coloured:
+        wanted = wanted[..., :1]
+    elif luminance:
+        wanted = np.asarray(resized.convert("L"))[..., None]
+    found = decode(path, size, luminance)
+    assert np.array_equal(found.pixels, wanted)
+    assert found.pixels.shape == wanted.shape
+    assert len(found.notes) == (coloured and luminance)
 
 
 def test_large_jpegs_are_drafted_to_nearly_the_same_pixels(save):

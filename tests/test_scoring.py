@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from recon_anomaly import scoring
 from recon_anomaly.batches import Batch
 from recon_anomaly.errors import InputError
 from recon_anomaly.models.cae import CAENetwork
@@ -24,6 +27,8 @@ from recon_anomaly.scoring import (
     reconstruct,
     reduce_map,
     rehearse,
+    reusing,
+    score_all,
     score_batches,
     scored_pairs,
     target_of,
@@ -342,6 +347,42 @@ def test_the_laws_of_scores(model, name):
         )
     backwards, _ = scores_and_maps(network, scorer, noise, images.flip(0).split(5))
     np.testing.assert_allclose(backwards[::-1], scores, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_scores_alone_are_those_beside_the_maps(name):
+    """Bit for bit, with repeated pictures left out, and also where maps are averaged over draws."""
+    network, (scorer, _) = fitted("cvae"), build("scorer", name)
+    noise = make_noise(network, scorer, 0, CPU)
+    images = random_images(7)
+    fit_scorer(scorer, network, [images], noise)
+    last = Batch(images[3:], images[3:], repeated=1)
+    wanted, _ = scores_and_maps(network, scorer, noise, [images[:4], last])
+    found = score_all(network, scorer, [images[:4], last], noise)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, wanted)
+    assert len(found) == 7
+
+
+def test_from_the_second_batch_on_freed_memory_is_kept(monkeypatch):
+    """Until the last one is done or whoever iterates leaves; one batch alone changes nothing."""
+    inside = []
+
+    @contextmanager
+    def kept():
+        inside.append(True)
+        try:
+            yield
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(scoring, "large_blocks_kept", kept)
+    assert [(item, len(inside)) for item in reusing("abc")] == [("a", 0), ("b", 1), ("c", 1)]
+    assert not inside
+    left = reusing("abc")
+    next(left), next(left)
+    left.close()
+    assert not inside
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

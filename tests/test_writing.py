@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -184,3 +187,24 @@ def test_a_bare_name_is_written_to_the_working_folder(tmp_path, monkeypatch):
     with whole_file(check_writable("a.bin")) as temporary:
         temporary.write_bytes(b"new")
     assert names(tmp_path) == ["a.bin"]
+
+
+def test_threads_do_not_mistake_each_others_umask(tmp_path, monkeypatch):
+    """To ask for it is to set it: no thread asks before another one has set it back."""
+    asked = []
+
+    def umask(mask):
+        asked.append(threading.get_ident())
+        time.sleep(0.01)
+        return 0o022
+
+    monkeypatch.setattr(os, "umask", umask)
+
+    def write(number):
+        with whole_file(tmp_path / f"{number}.bin") as temporary:
+            temporary.write_bytes(b"new")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(8)))
+    assert len(asked) == 16
+    assert asked[::2] == asked[1::2]

@@ -16,7 +16,16 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from .errors import InputError, PictureError, PictureWarning
 
-__all__ = ["MAX_PIXELS", "Decoded", "at_least", "checked_size", "decode", "read_mask", "warn_of"]
+__all__ = [
+    "MAX_PIXELS",
+    "Decoded",
+    "at_least",
+    "check_choice",
+    "checked_size",
+    "decode",
+    "read_mask",
+    "warn_of",
+]
 
 MAX_PIXELS = 89_478_485
 """Largest height times width that is decoded; the same figure as Pillow's own."""
@@ -122,16 +131,29 @@ def _decode(
             return Decoded(_sixteen_bit(image, size, resample), notes)
         if image.mode not in _EIGHT_BIT:
             raise _UnusableError(f"its mode {image.mode} is not supported; save it as RGB or gray")
-        image = image.convert(_EIGHT_BIT[image.mode])
+        image = _gray_if_equal(image.convert(_EIGHT_BIT[image.mode]))
         if size:
-            image = image.resize(size[::-1], resample)
-        pixels = np.atleast_3d(np.asarray(image))
-        if np.array_equal(pixels[..., :-1], pixels[..., 1:]):
-            pixels = pixels[..., :1]
-        elif luminance:
+            image = _gray_if_equal(image.resize(size[::-1], resample))
+        if image.mode == "RGB" and luminance:
             notes.append("colours, which were converted to luminance")
-            pixels = np.asarray(image.convert("L"))[..., None]
-        return Decoded(pixels, notes)
+            image = image.convert("L")
+        return Decoded(np.atleast_3d(np.asarray(image)), notes)
+
+
+def _gray_if_equal(image: Image.Image) -> Image.Image:
+    """Return one channel of a picture in RGB whose channels are equal, else the picture.
+
+    Equal channels stay so when they are resized, each by itself: one is a third of the work.
+    """
+    if image.mode != "RGB":
+        return image
+    middle = image.height // 2
+    # Most pictures with colours show some in a single row.
+    for part in (image.crop((0, middle, image.width, middle + 1)), image):
+        red, green, blue = (channel.tobytes() for channel in part.split())
+        if not red == green == blue:
+            return image
+    return image.getchannel(0)
 
 
 def _sixteen_bit(
@@ -185,3 +207,9 @@ def at_least(name: str, value: Any, least: int) -> int:
         if number >= least and not isinstance(value, bool):
             return number
     raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")
+
+
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Refuse a value that is none of ``choices``, with an InputError; True is not taken for 1."""
+    if isinstance(value, bool) or value not in choices:
+        raise InputError(f"{name} is {value!r}; give one of {', '.join(map(repr, choices))}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import sklearn.exceptions
@@ -13,20 +15,54 @@ import torch
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .batches import Batches
+from .batches import Batch, Batches
 from .devices import choose_device
+from .distributed import ALONE
 from .errors import InputError, ReconAnomalyError, SavedFileError
 from .images import PixelRange, range_for
 from .inputs import read_anomalous, read_input
+from .pictures import named_files
+from .protocols import ImageShape
 from .registry import build
-from .scoring import exact, fit_scorer, make_noise, reconstruct, score_batches, uses_of
+from .scoring import (
+    exact,
+    fit_scorer,
+    make_noise,
+    reconstruct,
+    reusing,
+    score_all,
+    score_batches,
+    uses_of,
+)
+from .streams import PictureStream
 from .thresholds import find_threshold
 
-__all__ = ["FittedDetector", "NotFittedError"]
+__all__ = ["FittedDetector", "NotFittedError", "ScoredFiles"]
 
 
 class NotFittedError(ReconAnomalyError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]  # scikit-learn is untyped
     """The detector was asked for something before ``fit``."""
+
+
+class ScoredFiles(NamedTuple):
+    """What `FittedDetector.iter_files` gives of a batch.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        The files.
+    pixels : ndarray of shape (n, h, w, c), uint8 or uint16
+        Their pixels, as they were scored.
+    scores : ndarray of shape (n,), float64
+        The higher, the more abnormal.
+    maps : ndarray of shape (n, h, w), float32
+        The anomaly maps.
+    """
+
+    paths: tuple[Path, ...]
+    pixels: np.ndarray
+    scores: np.ndarray
+    maps: np.ndarray
 
 
 class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -34,7 +70,9 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
     device: str
     recipe_: dict[str, Any]
+    image_shape_: ImageShape
     pixel_range_: PixelRange
+    _ranks = ALONE  # the processes that fitted it together
 
     # Scoring -----------------------------------------------------------------------------------
 
@@ -43,18 +81,58 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         return -self.anomaly_score(X)
 
     def anomaly_score(self, X: Any) -> np.ndarray:
-        """Return the scorer's own score of each picture, float64 (n,). The higher, the more abnormal."""
-        return np.concatenate([scores for scores, _ in self.iter_scores(X)])
+        """Return the scorer's own score of each picture, float64 (n,). The higher, the more abnormal.
+
+        Files are scored as they are decoded: a folder of any size takes the memory of a few batches.
+        """
+        self._check_fitted()
+        with closing(self._full_batches(X)) as batches:
+            return score_all(self.network_, self.scorer_, batches, self.noise_)
 
     def anomaly_map(self, X: Any) -> np.ndarray:
         """Return the anomaly maps, float32 (n, h, w), at the pictures' size. Higher is more abnormal."""
         return np.concatenate([maps for _, maps in self.iter_scores(X)])
 
     def iter_scores(self, X: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give, batch by batch, the anomaly scores (n,) and the very maps (n, h, w) they come from."""
+        """Give, batch by batch, the anomaly scores (n,) and the very maps (n, h, w) they come from.
+
+        A file that cannot be used is an error when its turn comes; `iter_files` can leave it out.
+        """
         self._check_fitted()
-        batches = self._batches(X).full()
-        yield from score_batches(self.network_, self.scorer_, batches, self.noise_)
+        with closing(self._full_batches(X)) as batches:
+            yield from score_batches(self.network_, self.scorer_, batches, self.noise_)
+
+    def iter_files(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        *,
+        skipped: list[tuple[Path, str]] | None = None,
+    ) -> Iterator[ScoredFiles]:
+        """Score picture files as they are decoded, giving a `ScoredFiles` after each batch.
+
+        The next batch is decoded while one is scored. What is held does not grow with the number of
+        files: see `recon_anomaly.streams.PictureStream`.
+
+        Parameters
+        ----------
+        paths : iterable of paths
+            The files.
+        skipped : list, optional
+            Takes up (path, reason) for each file that cannot be used, which is then left out; without a
+            list it is an error when its turn comes.
+
+        Raises
+        ------
+        PictureError
+            For a file that cannot be used, or where no file can.
+        InputError
+            When the files do not fit together, or not to what the detector was fitted on.
+        """
+        self._check_fitted()
+        with closing(iter(self._stream(paths, skipped))) as stream:
+            for part in reusing(stream):
+                found = score_batches(self.network_, self.scorer_, [part.batch], self.noise_)
+                yield ScoredFiles(part.paths, part.pixels, *next(found))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``, float64 (n,). Negative is anomalous."""
@@ -204,6 +282,30 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
             check_is_fitted(self, attribute)
         except sklearn.exceptions.NotFittedError as error:
             raise NotFittedError(str(error)) from error
+
+    def _full_batches(self, X: Any) -> Generator[Batch, None, None]:
+        """Give the batches of one size; of files as they are decoded, of all else from a store."""
+        paths = named_files(X)
+        if paths is None:
+            yield from self._batches(X).full()
+        else:
+            with closing(iter(self._stream(paths))) as stream:
+                for part in stream:
+                    yield part.batch
+
+    def _stream(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        skipped: list[tuple[Path, str]] | None = None,
+    ) -> PictureStream:
+        return PictureStream(
+            paths,
+            self.image_shape_,
+            self.pixel_range_,
+            self.recipe_["batch_size"],
+            self._device(),
+            skipped=skipped,
+        )
 
     def _batches(self, X: Any) -> Batches:
         pictures = read_input(self, X, fitting=False)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from .alignment import Aligner, Fit
 from .images import measure_range, range_for
 from .neighbours import GrayCopies, Neighbours, resized, turned
-from .pictures import in_order
+from .reading import in_order
 from .store import Pictures
 
 __all__ = ["LEAST_SIDE", "Match", "NearSearch"]

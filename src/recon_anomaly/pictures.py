@@ -7,25 +7,23 @@ read is an error that names the file.
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
-from .decoding import at_least, checked_size, decode, warn_of
-from .errors import InputError, PictureError
+from .decoding import at_least, check_choice, warn_of
+from .errors import InputError
+from .reading import Reader, as_path, put
 from .store import Pictures, allocate, free_memory
 
-__all__ = ["EXTENSIONS", "in_order", "list_pictures", "read_pictures"]
+__all__ = ["EXTENSIONS", "list_pictures", "named_files", "read_pictures"]
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Endings of the files that ``list_pictures`` takes for pictures, in lower case."""
-
-_T = TypeVar("_T")
 
 
 def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
@@ -64,6 +62,26 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(found, key=Path.as_posix)
 
 
+def named_files(X: Any) -> list[Path] | None:
+    """Return the files that a folder, a file or a list of paths names, or None where X is none of these.
+
+    Examples
+    --------
+    >>> [path.name for path in named_files(["parts/a.png", Path("b.png")])]
+    ['a.png', 'b.png']
+    >>> named_files([[0.5, 0.25]]) is None
+    True
+    """
+    if isinstance(X, str | os.PathLike):
+        path = Path(X)
+        return [path] if path.is_file() else list_pictures(path)
+    if not isinstance(X, list | tuple) and not (isinstance(X, np.ndarray) and X.ndim == 1):
+        return None
+    if len(X) == 0 or not all(isinstance(path, str | os.PathLike) for path in X):
+        return None
+    return [as_path(path) for path in X]
+
+
 def read_pictures(
     paths: Iterable[str | os.PathLike[str]],
     *,
@@ -93,7 +111,8 @@ def read_pictures(
         Bytes. A larger store goes into a private memory-mapped file in the temporary folder, which
         is removed with the store. None: a quarter of the memory that is available now.
     threads : int, optional
-        How many threads decode; the lesser of 8 and the number of processors if None.
+        How many threads decode; the lesser of 8 and the number of processors if None, as
+        `recon_anomaly.reading.decoding_threads` says.
     on_error : {"raise", "skip"}
         Whether a file that cannot be used is an error or is left out, and listed in ``skipped``.
     progress : callable, optional
@@ -119,78 +138,35 @@ def read_pictures(
         Once a call for each of: alpha dropped, further frames left out, colours made luminance
         (``channels=1``), 16-bit colours reduced to 8 bits. It counts the files and names the first.
     """
-    if isinstance(paths, str | os.PathLike):
-        raise InputError(f"got one path, {paths}; give a list, or list_pictures(folder)")
-    files = [Path(path) for path in paths]
-    if not files:
-        raise InputError("no pictures were given; give at least one path")
-    size = checked_size(image_size)
-    _check_choice("channels", channels, ("auto", 1, 3))
-    _check_choice("on_error", on_error, ("raise", "skip"))
-    workers = min(8, os.cpu_count() or 1) if threads is None else at_least("threads", threads, 1)
+    check_choice("on_error", on_error, ("raise", "skip"))
+    skipped: list[tuple[Path, str]] = []
+    reader = Reader(
+        paths,
+        image_size=image_size,
+        channels=channels,
+        threads=threads,
+        skipped=skipped if on_error == "skip" else None,
+    )
+    files = reader.files
     if memory_budget is None:
         budget = free_memory() // 4
     else:
         budget = at_least("memory_budget", memory_budget, 0)
-
     array: NDArray[Any] | None = None
     kept: list[Path] = []
-    skipped: list[tuple[Path, str]] = []
-    notes: dict[str, list[Path]] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        futures = (pool.submit(decode, path, size, channels == 1) for path in files)
-        results = zip(files, in_order(futures, 4 * workers), strict=True)
-        for done, (path, result) in enumerate(results, 1):
-            if isinstance(result, str):
-                if on_error == "raise":
-                    remedy = "on_error='skip' (--skip-unreadable) leaves such files out"
-                    raise PictureError(f"{path} cannot be used: {result}; {remedy}")
-                skipped.append((path, result))
-            else:
-                pixels = result.pixels
+    with closing(iter(reader)) as pictures:
+        for done, (path, pixels) in enumerate(pictures, 1):
+            if pixels is not None:
                 depth = 3 if channels == 3 else pixels.shape[-1]
-                if array is not None:
-                    _check_same(array, kept[0], pixels, path)
                 if array is None or depth > array.shape[-1]:
                     wider = allocate((len(files), *pixels.shape[:2], depth), pixels.dtype, budget)
                     if array is not None:
                         wider[: len(kept)] = array[: len(kept)]
                     array = wider
-                array[len(kept)] = pixels
+                put(pixels, array[len(kept)])
                 kept.append(path)
-                for note in result.notes:
-                    notes.setdefault(note, []).append(path)
             if progress is not None:
                 progress(done)
-    if array is None:
-        path, reason = skipped[0]
-        message = f"none of the {len(files)} pictures can be used; the first, {path}: {reason}"
-        raise PictureError(message, skipped)
-    warn_of(notes, len(files))
+    assert array is not None  # the reader refuses to end without a picture
+    warn_of(reader.notes, len(files))
     return Pictures(array[: len(kept)], kept, skipped=skipped)
-
-
-def in_order(futures: Iterator[Future[_T]], ahead: int) -> Iterator[_T]:
-    """Give the results of futures in their order, with that many submitted ahead."""
-    waiting = deque(islice(futures, ahead))
-    while waiting:
-        waiting.extend(islice(futures, 1))
-        yield waiting.popleft().result()
-
-
-def _check_same(array: NDArray[Any], first: Path, pixels: NDArray[Any], path: Path) -> None:
-    if pixels.dtype != array.dtype:
-        raise InputError(
-            f"{first} has {8 * array.itemsize} bits and {path} has {8 * pixels.itemsize}; "
-            "read them separately, or convert"
-        )
-    if pixels.shape[:2] != array.shape[1:3]:
-        raise InputError(
-            f"{path} is {pixels.shape[0]} x {pixels.shape[1]} (height x width) where {first} is "
-            f"{array.shape[1]} x {array.shape[2]}; give image_size to bring them to one size"
-        )
-
-
-def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if isinstance(value, bool) or value not in choices:
-        raise InputError(f"{name} is {value!r}; give one of {', '.join(map(repr, choices))}")

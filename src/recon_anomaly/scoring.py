@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .allocation import large_blocks_kept
 from .batches import Batch
 from .blocks import pad_to_stride
 from .errors import InputError
@@ -28,16 +29,22 @@ __all__ = [
     "reconstruct",
     "reduce_map",
     "rehearse",
+    "reusing",
+    "score_all",
     "score_batches",
     "scored_pairs",
     "target_of",
     "uses_of",
 ]
 
+_T = TypeVar("_T")
+
+# Means and sums on the CPU: float64 is missing on some devices, and the order of a sum is then always the
+# same. A maximum is the same number everywhere, and found without a copy of the maps.
 _REDUCTIONS = {
-    "max": lambda maps: maps.flatten(1).amax(1),
-    "mean": lambda maps: maps.flatten(1).mean(1),
-    "sum": lambda maps: maps.flatten(1).sum(1),
+    "max": lambda maps: maps.flatten(1).amax(1).cpu().double(),
+    "mean": lambda maps: maps.cpu().double().flatten(1).mean(1),
+    "sum": lambda maps: maps.cpu().double().flatten(1).sum(1),
 }
 
 
@@ -157,7 +164,7 @@ def anomaly_maps(
         maps = drawn if maps is None else maps + drawn
         count += 1
     assert maps is not None
-    maps = maps.float() / count
+    maps = maps.float() / count if count > 1 else maps.float()
     if hasattr(network, "target") and maps.shape[-2:] != images.shape[-2:]:
         size = pad_to_stride(images, _stride(network)).shape[-2:]
         maps = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
@@ -199,8 +206,7 @@ def reduce_map(scorer: Scorer, maps: Tensor) -> Tensor:
     if name not in _REDUCTIONS:
         known = ", ".join(sorted(_REDUCTIONS))
         raise InputError(f"the scorer's reduction {name!r} is unknown; it may be: {known}")
-    # On the CPU: float64 is missing on some devices, and the order of a sum is then always the same.
-    scores: Tensor = _REDUCTIONS[name](maps.cpu().double())
+    scores: Tensor = _REDUCTIONS[name](maps)
     return scores
 
 
@@ -223,18 +229,47 @@ def score_batches(
 
     Pictures that a batch repeats are left out.
     """
-    for batch in batches:
-        images, kept = _images_and_kept(batch)
-        repeated = batch.repeated if isinstance(batch, Batch) else 0
-        with exact():  # entered for each batch: whoever iterates must not find itself inside
-            maps = anomaly_maps(network, scorer, images, noise, kept)[repeated:]
-            scores = reduce_map(scorer, maps)
-        if not bool(scores.isfinite().all()):
-            raise InputError(
-                "a score is NaN or infinite: the network or the scorer cannot handle these pictures; "
-                "look for extreme pixel values"
-            )
-        yield scores.numpy(), maps.cpu().numpy()
+    for batch in reusing(batches):
+        scores, maps = _scored(network, scorer, batch, noise, on_host=True)
+        yield scores, maps.numpy()
+
+
+def score_all(
+    network: Network, scorer: Scorer, batches: Iterable[Tensor | Batch], noise: Tensor | None
+) -> np.ndarray:
+    """Return the scores of `score_batches` in one array; maps stay on the device where they can."""
+    return np.concatenate(
+        [_scored(network, scorer, batch, noise, on_host=False)[0] for batch in reusing(batches)]
+    )
+
+
+def reusing(batches: Iterable[_T]) -> Iterator[_T]:
+    """Give ``batches``, each in the memory that the one before has freed, see `large_blocks_kept`.
+
+    From the second on: who scores one batch and goes has nothing to reuse.
+    """
+    with ExitStack() as stack:
+        for count, batch in enumerate(batches):
+            if count == 1:
+                stack.enter_context(large_blocks_kept())
+            yield batch
+
+
+def _scored(
+    network: Network, scorer: Scorer, batch: Tensor | Batch, noise: Tensor | None, *, on_host: bool
+) -> tuple[np.ndarray, Tensor]:
+    images, kept = _images_and_kept(batch)
+    repeated = batch.repeated if isinstance(batch, Batch) else 0
+    with exact():  # entered for each batch: whoever iterates must not find itself inside
+        maps = anomaly_maps(network, scorer, images, noise, kept)[repeated:]
+        maps = maps.cpu() if on_host else maps
+        scores = reduce_map(scorer, maps)
+    if not bool(scores.isfinite().all()):
+        raise InputError(
+            "a score is NaN or infinite: the network or the scorer cannot handle these pictures; "
+            "look for extreme pixel values"
+        )
+    return scores.numpy(), maps
 
 
 def uses_of(scorer: Any, network: Any) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from .errors import InputError
 
@@ -36,6 +35,9 @@ def youden(scores: np.ndarray, anomalous: np.ndarray) -> float:
     >>> youden(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 0, 1, 1]))
     2.5
     """
+    # Scoring with a saved detector needs this module and none of scikit-learn's metrics.
+    from sklearn.metrics import roc_curve
+
     false_positive_rate, sensitivities, cuts = roc_curve(anomalous, scores, drop_intermediate=False)
     return _below(cuts[np.argmax(sensitivities - false_positive_rate)], scores)
 
@@ -48,6 +50,8 @@ def best_f1(scores: np.ndarray, anomalous: np.ndarray) -> float:
     >>> best_f1(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 1, 0, 1]))
     1.5
     """
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, cuts = precision_recall_curve(anomalous, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
     return _below(cuts[np.argmax(f1[:-1])], scores)

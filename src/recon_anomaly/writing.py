@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from .errors import SavedFileError
 
 __all__ = ["check_writable", "whole_file"]
+
+_ASKED = threading.Lock()
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
@@ -81,6 +84,7 @@ def _sync(path: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _ASKED:  # it can only be asked by setting it, and threads would ask each other's
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import csv as csv_format
-import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+import typer
 
-from recon_anomaly.detector import BaseDetector
-from recon_anomaly.errors import PictureError, SavedFileError
+from recon_anomaly.clusterscoring import ScoredPaths, score_on_cluster
+from recon_anomaly.errors import SavedFileError
+from recon_anomaly.fitted import ScoredFiles
 from recon_anomaly.heatmaps import side_by_side
-from recon_anomaly.pictures import list_pictures, read_pictures
+from recon_anomaly.jobs import pool
+from recon_anomaly.pictures import list_pictures
 from recon_anomaly.saving import load
 from recon_anomaly.writing import check_writable, whole_file
 
@@ -25,8 +31,8 @@ from .skipping import list_skipped
 
 __all__ = ["run_score"]
 
-CHUNK = 256
-"""Pictures that are decoded and scored at a time, so that memory does not grow with the folder."""
+WAITING = 32
+"""Heat maps that may wait to be written; further ones hold the scoring up, so that memory does not grow."""
 
 
 def run_score(
@@ -39,76 +45,105 @@ def run_score(
     skip_unreadable: bool,
     weights: Path | None,
     device: str,
+    dask: str | None = None,
 ) -> None:
-    """Score files and folders with a saved detector."""
+    """Score files and folders with a saved detector, while the files are decoded.
+
+    What is held of the pictures is a few batches and `WAITING` heat maps, however many there are; of a
+    picture that is done remain its path and its score.
+    """
+    if dask is not None and maps is not None:
+        raise typer.BadParameter(
+            "--maps and --dask: maps are not sent over the network; score the pictures that are of "
+            "interest again, without --dask"
+        )
     if csv is not None:
         check_writable(csv)
     if maps is not None:
         _make_folder(maps)
-    detector = load(file, device=device, weights=weights)
-    paths = [
-        path for place in places for path in (list_pictures(place) if place.is_dir() else [place])
-    ]
-    base = Path(os.path.commonpath([path.resolve().parent for path in paths]))
-    rows: list[dict[str, Any]] = []
+    scored: list[Path] = []
+    scores = array("d")
     skipped: list[tuple[Path, str]] = []
-    with counted("scoring", len(paths)) as progress:
-        scored = _scored(detector, paths, skip_unreadable, skipped)
-        for path, picture, score, anomaly_map in scored:
-            decision = -score - detector.offset_
-            label = "anomalous" if decision < 0 else "good"
-            rows.append({"path": str(path), "score": score, "decision": decision, "label": label})
-            if maps is not None:
-                target = maps / path.resolve().relative_to(base)
-                image = side_by_side(picture, anomaly_map, detector.map_scale_)
-                _save_png(image, target.with_name(target.name + ".png"))
-            progress(len(rows) + len(skipped))
-    _write(rows, csv, as_json)
-    anomalous = sum(row["label"] == "anomalous" for row in rows)
-    print(f"{len(rows)} pictures, {anomalous} anomalous", file=sys.stderr)
+    with pool(dask=dask) as workers:  # first: to list a folder may take a while
+        # With Dask the device is that of the workers.
+        detector = load(file, device=device if workers is None else "cpu", weights=weights)
+        paths = [
+            path
+            for place in places
+            for path in (list_pictures(place) if place.is_dir() else [place])
+        ]
+        with counted("scoring", len(paths)) as progress, _drawn(maps, paths) as draw:
+            left_out = skipped if skip_unreadable else None
+            found: ScoredFiles | ScoredPaths
+            for found in (
+                detector.iter_files(paths, skipped=left_out)
+                if workers is None
+                else score_on_cluster(workers, detector, paths, device=device, skipped=left_out)
+            ):
+                scored += found.paths
+                scores.extend(found.scores.tolist())
+                if isinstance(found, ScoredFiles):
+                    for picture in zip(found.paths, found.pixels, found.maps, strict=True):
+                        draw(*picture, detector.map_scale_)
+                progress(len(scored) + len(skipped))
+            progress(len(scored) + len(skipped))  # the last files may all have been skipped
+    _write(lambda: _rows(scored, scores, detector.offset_), csv, as_json)
+    anomalous = sum(row["label"] == "anomalous" for row in _rows(scored, scores, detector.offset_))
+    print(f"{len(scored)} pictures, {anomalous} anomalous", file=sys.stderr)
     list_skipped(skipped)
 
 
-def _scored(
-    detector: BaseDetector, paths: list[Path], skip: bool, skipped: list[tuple[Path, str]]
-) -> Iterator[tuple[Path, np.ndarray, float, np.ndarray]]:
-    """Give path, picture, score and map of each file, adding to ``skipped`` what cannot be read."""
-    for start in range(0, len(paths), CHUNK):
-        try:
-            pictures = read_pictures(
-                paths[start : start + CHUNK],
-                image_size=detector.image_shape_[:2],
-                channels=detector.image_shape_[2],
-                on_error="skip" if skip else "raise",
-            )
-        except PictureError as error:
-            skipped += error.skipped
-            if skip and len(skipped) < len(paths):
-                continue
-            raise
-        skipped += pictures.skipped
-        pairs = (
-            pair for batch in detector.iter_scores(pictures) for pair in zip(*batch, strict=True)
-        )
-        for k, (score, anomaly_map) in enumerate(pairs):
-            path = (pictures.paths or ())[k]
-            yield path, pictures.batch(slice(k, k + 1))[0], float(score), anomaly_map
+def _rows(paths: list[Path], scores: array[float], offset: float) -> Iterator[dict[str, Any]]:
+    for path, score in zip(paths, scores, strict=True):
+        decision = -score - offset
+        label = "anomalous" if decision < 0 else "good"
+        yield {"path": str(path), "score": score, "decision": decision, "label": label}
 
 
-def _write(rows: list[dict[str, Any]], csv: Path | None, as_json: bool) -> None:
-    text = io.StringIO(newline="")
-    writer = csv_format.DictWriter(
-        text, ["path", "score", "decision", "label"], lineterminator="\n"
-    )
+def _write(rows: Callable[[], Iterator[dict[str, Any]]], csv: Path | None, as_json: bool) -> None:
+    if csv is not None:
+        options: Any = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        with whole_file(csv) as temporary, temporary.open("w", **options) as table:
+            _write_table(rows(), table)
+    if as_json:
+        print(json.dumps(list(rows()), indent=2))
+    elif csv is None:
+        _write_table(rows(), sys.stdout)
+
+
+def _write_table(rows: Iterator[dict[str, Any]], file: IO[str]) -> None:
+    columns = ["path", "score", "decision", "label"]
+    writer = csv_format.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    if csv is not None:
-        with whole_file(csv) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    elif csv is None:
-        sys.stdout.write(text.getvalue())
+
+
+@contextmanager
+def _drawn(
+    folder: Path | None, paths: list[Path]
+) -> Iterator[Callable[[Path, np.ndarray, np.ndarray, float], None]]:
+    """Give a function that lets threads draw a picture beside its map, and save both, if there is a folder."""
+    if folder is None:
+        yield lambda path, picture, anomaly_map, scale: None
+        return
+    base = Path(os.path.commonpath([path.resolve().parent for path in paths]))
+
+    def save(path: Path, picture: np.ndarray, anomaly_map: np.ndarray, scale: float) -> None:
+        target = folder / path.resolve().relative_to(base)
+        image = side_by_side(picture, anomaly_map, scale)
+        _save_png(image, target.with_name(target.name + ".png"))
+
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+
+        def draw(path: Path, picture: np.ndarray, anomaly_map: np.ndarray, scale: float) -> None:
+            if len(waiting) == WAITING:
+                waiting.popleft().result()
+            waiting.append(pool.submit(save, path, picture, anomaly_map, scale))
+
+        yield draw
+        for future in waiting:
+            future.result()
 
 
 def _save_png(image: Any, path: Path) -> None:
