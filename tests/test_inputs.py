@@ -20,7 +20,7 @@ from recon_anomaly import (
     ReconstructionDetector,
 )
 from recon_anomaly.images import as_pictures, measure_range, range_for
-from recon_anomaly.inputs import read_anomalous, split_validation
+from recon_anomaly.inputs import check_budget, read_anomalous, read_input, split_validation
 from recon_anomaly.store import from_array
 
 
@@ -223,6 +223,83 @@ def test_pictures_of_another_shape_are_refused_at_scoring(fitted, scored):
     assert str(fitted) in str(caught.value)
 
 
+# Memory --------------------------------------------------------------------------------------------
+
+
+def one_batch(good):
+    """A detector whose memory budget is one batch of these pictures in float32."""
+    return mean(memory_budget=16 * good[0].size * 4)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda good: good.astype(np.float64),
+        lambda good: good.astype(np.int64)[..., 0],
+        lambda good: good.astype(np.float64).reshape(len(good), -1),
+        lambda good: good.astype(np.float32)[:, ::-1],
+        lambda good: list(good.astype(np.float32)),
+    ],
+    ids=["doubles", "integers", "rows", "another order", "a list"],
+)
+def test_copies_of_arrays_keep_to_the_memory_budget(make, good, monkeypatch):
+    """What has to be copied, to another type or order, goes to a file beyond the budget, chunk by chunk."""
+    monkeypatch.setattr("recon_anomaly.inputs._CHUNK_BYTES", 5000)
+    X = make(good)
+    store = read_input(one_batch(good), X, fitting=True)
+    assert not store.in_memory
+    assert read_input(mean(), X, fitting=True).in_memory
+    expected = np.asarray(X, np.float32).reshape(len(good), -1)
+    assert np.array_equal(store.batch(slice(None)).reshape(len(good), -1), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_arrays_that_fit_are_not_copied(dtype, good):
+    """Pictures of a type that a store keeps, every second one too, stay where they are."""
+    X = good.astype(dtype)
+    for view in (X, X[::2], X.reshape(len(X), -1)):
+        assert np.shares_memory(read_input(one_batch(good), view, fitting=True).array, X)
+
+
+def test_an_array_in_a_file_stays_in_it(good, tmp_path):
+    """A memory-mapped array is no copy in memory, and the store says so."""
+    np.save(tmp_path / "good.npy", good)
+    store = read_input(mean(), np.load(tmp_path / "good.npy", mmap_mode="r"), fitting=True)
+    assert not store.in_memory
+    assert np.array_equal(store.batch(slice(None)), good)
+
+
+def test_what_does_not_fit_float32_is_refused_without_a_warning(good):
+    """A double beyond the range of float32 becomes infinite, and that is the error."""
+    X = good.astype(np.float64)
+    X[3, 4, 5] = 1e300
+    with pytest.raises(InputError, match="infinity"):
+        read_input(mean(), X, fitting=True)
+
+
+def test_a_budget_of_one_batch_is_enough():
+    """The least budget holds the pixels of a batch, in their own type; none at all passes, too."""
+    check_budget(4 * 8 * 6 * 3 * 2, (8, 6, 3), np.uint16, 4)
+    check_budget(None, (8, 6, 3), np.uint16, 4)
+
+
+def test_a_budget_below_one_batch_is_refused():
+    """The error says what was given, what a batch takes, and what to change."""
+    words = r"is 1151 bytes, and one batch, 4 pictures of 8x6x3 uint16, takes 1152; .*batch_size"
+    with pytest.raises(InputError, match=words):
+        check_budget(4 * 8 * 6 * 3 * 2 - 1, (8, 6, 3), np.uint16, 4)
+
+
+@pytest.mark.parametrize("budget", [-1, 1e9, "2GB", True])
+def test_a_budget_is_a_number_of_bytes(budget, good):
+    """A text, a fraction or a negative number is refused, wherever it is looked at."""
+    words = "memory_budget is .*; give a whole number of at least 0"
+    with pytest.raises(InputError, match=words):
+        check_budget(budget, (8, 6, 3), np.uint8, 1)
+    with pytest.raises(InputError, match=words):
+        mean(memory_budget=budget).fit(good)
+
+
 # Ranges --------------------------------------------------------------------------------------------
 
 BYTES = np.array([[0, 255]], np.uint8)
@@ -387,8 +464,10 @@ def test_channels_of_files_can_be_asked_for(files):
 
 def test_a_small_memory_budget_gives_the_same_detector(files):
     """Beyond it the pictures are in a memory-mapped file, and every bit is the same."""
-    mapped, whole = mean(memory_budget=0).fit(files), mean().fit(files)
-    assert np.array_equal(mapped.score_samples(files), whole.score_samples(files))
+    mapped = mean(image_size=16, batch_size=4, memory_budget=4 * 16 * 16)  # one batch
+    assert not read_input(mapped, files, fitting=True).in_memory
+    whole = mean(image_size=16).fit(files)
+    assert np.array_equal(mapped.fit(files).score_samples(files), whole.score_samples(files))
 
 
 def test_a_bad_file_is_named(files, good):

@@ -6,13 +6,15 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recon_anomaly import store as store_module
-from recon_anomaly.errors import InputError
+from recon_anomaly.errors import InputError, PictureWarning
 from recon_anomaly.store import Pictures, allocate, free_memory, from_array, joined
 
 
@@ -147,6 +149,24 @@ def test_full_disk_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"No space left on device.*raise memory_budget"):
         allocate((2, 3, 4, 1), np.uint8, 0)
     assert list(cache.iterdir()) == []
+
+
+def test_a_file_in_memory_is_warned_of(monkeypatch):
+    """Where the temporary folder takes memory, going beyond the budget saves none, and that is said."""
+    monkeypatch.setattr(store_module, "is_memory", lambda folder: folder == tempfile.gettempdir())
+    with pytest.warns(PictureWarning, match=r"24 bytes, more than the memory budget of 23.*TMPDIR"):
+        assert isinstance(allocate((2, 3, 4, 1), np.uint8, 23), np.memmap)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        allocate((2, 3, 4, 1), np.uint8, 24)  # in memory anyway
+
+
+def test_a_view_of_a_mapped_file_is_not_in_memory(tmp_path):
+    """Whichever array stands between a store and a file, the pixels are in the file."""
+    np.save(tmp_path / "a.npy", np.zeros((4, 3, 2, 1), np.uint8))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert not from_array(np.asarray(mapped)[1:, ::2]).in_memory
+    assert from_array(np.array(mapped)[1:, ::2]).in_memory
 
 
 def test_free_memory_is_known_without_proc(monkeypatch):

@@ -20,7 +20,7 @@ from .parts import find_parts, hold_out_parts
 from .pictures import read_pictures
 from .protocols import Corruptor
 from .randomness import corrupt
-from .store import Pictures, from_array, joined
+from .store import Pictures, allocate, budget_of, from_array, joined
 from .synthetic import make_parts
 
 __all__ = [
@@ -100,10 +100,11 @@ class BenchData:
         kept, held_out = hold_out_parts(self.parts, share, seed)
         return self.train.take(kept), self.train.take(held_out)
 
-    def by_part(self, *, seed: int = 42) -> BenchData:
+    def by_part(self, *, seed: int = 42, memory_budget: int | None = None) -> BenchData:
         """Return the data set with its good pictures split anew, so that no part is on both sides.
 
-        Parts whose pictures are a fifth or more of the good ones go to the test pictures.
+        Parts whose pictures are a fifth or more of the good ones go to the test pictures. All pictures are
+        copied to one store, under the budget as in `recon_anomaly.store.joined`.
 
         Raises
         ------
@@ -111,7 +112,7 @@ class BenchData:
             When parts cannot be told apart, or are less than three: one to train on, one to validate on,
             one to test on.
         """
-        every = joined(self.train, self.test.pictures)
+        every = joined(self.train, self.test.pictures, memory_budget)
         good = np.flatnonzero(np.append(np.zeros(len(self.train), int), self.test.labels) == 0)
         parts = find_parts(every.take(good))
         kept, held_out = hold_out_parts(parts, 0.2, seed)
@@ -178,19 +179,20 @@ def from_folder(
     *,
     seed: int = 42,
     skip_unreadable: bool = False,
+    memory_budget: int | None = None,
 ) -> BenchData:
     """Read a labelled folder; see `find_labelled` for the layouts.
 
     Files that cannot be read are an error that names the first; with ``skip_unreadable`` they are
-    left out, and stand in ``skipped`` of the stores.
+    left out, and stand in ``skipped`` of the stores. ``memory_budget`` is that of each store, as in
+    `read_pictures`.
     """
     found = find_labelled(folder, seed=seed)
     on_error: Literal["raise", "skip"] = "skip" if skip_unreadable else "raise"
-    train = read_pictures(found.train, image_size=image_size, on_error=on_error)
-    test = read_pictures(
-        found.test, image_size=image_size, channels=train.shape[2], on_error=on_error
-    )
-    height, width, _ = train.shape
+    read = partial(read_pictures, on_error=on_error, memory_budget=memory_budget)
+    train = read(found.train, image_size=image_size)
+    height, width, channels = train.shape
+    test = read(found.test, image_size=image_size, channels=channels)
     kind_of = dict(zip(found.test, found.test_kinds, strict=True))
     kinds = tuple(kind_of[path] for path in test.paths or ())
     labels = np.array([kind != "good" for kind in kinds], dtype=np.int64)
@@ -199,11 +201,7 @@ def from_folder(
     spare = None
     if found.validation_defects:
         spare = partial(
-            read_pictures,
-            found.validation_defects,
-            image_size=(height, width),
-            channels=train.shape[2],
-            on_error=on_error,
+            read, found.validation_defects, image_size=(height, width), channels=channels
         )
     return BenchData(name, train, tests, (height, width), found.layout, spare=spare)
 
@@ -212,33 +210,39 @@ def read_data(
     data: str | os.PathLike[str] | BenchData | None,
     image_size: int | tuple[int, int] | None,
     skip_unreadable: bool,
+    memory_budget: int | None = None,
 ) -> BenchData:
     """Return a data set as it is, that of a folder, or the embedded one for None.
 
-    ``image_size`` is by default 64 for the embedded set and 256 for a folder.
+    ``image_size`` is by default 64 for the embedded set and 256 for a folder; ``memory_budget`` is a folder's.
     """
     if isinstance(data, BenchData):
         return data
     if data is None:
         return embedded(64 if image_size is None else image_size)
     size = 256 if image_size is None else image_size
-    return from_folder(data, size, skip_unreadable=skip_unreadable)
+    return from_folder(data, size, skip_unreadable=skip_unreadable, memory_budget=memory_budget)
 
 
 def corrupted(
-    data: BenchData, name: str, corruptor: Corruptor, *, seed: int = 42
+    data: BenchData,
+    name: str,
+    corruptor: Corruptor,
+    *,
+    seed: int = 42,
+    memory_budget: int | None = None,
 ) -> LabelledPictures:
     """Return every good test picture and its corrupted copy (Klimkevičius, §4.1).
 
     Copies are rounded to the type of the pictures, as a camera would; the k-th one depends on the
-    seed and k alone.
+    seed and k alone. ``memory_budget`` is as in `read_pictures`.
     """
     good = data.test.pictures.take(np.flatnonzero(data.test.labels == 0))
     if not len(good):
         raise InputError(f"{data.name} has no good test pictures to corrupt")
     scale = {"uint8": 255.0, "uint16": 65535.0}.get(good.dtype.name, 1.0)
     count = len(good)
-    array = np.empty((2 * count, *good.shape), good.dtype)
+    array = allocate((2 * count, *good.shape), good.dtype, budget_of(memory_budget))
     for k in range(count):
         picture = good.batch(slice(k, k + 1))[0]
         clean = (picture / scale).astype(np.float32)

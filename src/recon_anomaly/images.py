@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -76,10 +77,13 @@ def range_for(pictures: np.ndarray | Pictures, fitted: PixelRange) -> PixelRange
     )
 
 
-def as_pictures(X: object) -> np.ndarray | None:
+def as_pictures(
+    X: object, empty: Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray] = np.empty
+) -> np.ndarray | None:
     """Return (n, h, w) or (n, h, w, c) input as an (n, h, w, c) array, or None for anything else.
 
-    A list of two- or three-dimensional arrays counts as well.
+    A list of two- or three-dimensional arrays counts as well; ``empty`` makes the array, of a shape and a
+    dtype, that they are copied into.
 
     Raises
     ------
@@ -96,7 +100,9 @@ def as_pictures(X: object) -> np.ndarray | None:
                 f"all pictures must have one shape; got {listed}. Resize them first, or give the files' "
                 "paths with image_size"
             )
-        X = np.stack(X)
+        pictures = [np.asarray(picture) for picture in X]
+        stacked = empty((len(X), *pictures[0].shape), np.result_type(*pictures))
+        X = np.stack(pictures, out=stacked)
     ndim = getattr(X, "ndim", 0)
     if ndim not in (3, 4):
         return None

@@ -2,21 +2,69 @@
 
 from __future__ import annotations
 
+import math
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.utils.validation import validate_data
 
 from .datasets import good_pictures
+from .decoding import at_least
 from .errors import InputError
 from .images import as_pictures
 from .pictures import list_pictures, read_pictures
 from .protocols import ImageShape
-from .store import Pictures, from_array
+from .store import Pictures, allocate, budget_of, from_array
 
-__all__ = ["read_anomalous", "read_input", "split_validation"]
+__all__ = ["check_budget", "read_anomalous", "read_input", "split_validation"]
+
+_KEPT = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.uint16))
+_CHUNK_BYTES = 2**24
+
+
+def check_budget(
+    memory_budget: int | None, shape: ImageShape, dtype: DTypeLike, batch_size: int
+) -> None:
+    """Refuse a memory budget that does not hold one batch of pictures.
+
+    The batch itself comes on top of the budget, which is for the pictures that are kept; who gives less
+    than a batch means other units, or has too little memory for any training.
+
+    Parameters
+    ----------
+    memory_budget : int or None
+        Bytes; None, which takes a share of what is free, always passes.
+    shape : (int, int, int)
+        Height, width and channels of a picture.
+    dtype : dtype
+        Of the pixels.
+    batch_size : int
+        Pictures a batch.
+
+    Raises
+    ------
+    InputError
+        If the budget is no whole number of at least 0, or holds less than a batch.
+
+    Examples
+    --------
+    >>> check_budget(48, (2, 4, 3), np.uint8, 2)
+    >>> check_budget(None, (2, 4, 3), np.uint16, 2)
+    """
+    if memory_budget is None:
+        return
+    budget = at_least("memory_budget", memory_budget, 0)
+    needed = batch_size * math.prod(shape) * np.dtype(dtype).itemsize
+    if budget < needed:
+        raise InputError(
+            f"memory_budget is {budget} bytes, and one batch, {batch_size} pictures of "
+            f"{'x'.join(map(str, shape))} {np.dtype(dtype).name}, takes {needed}; give at least that, or a "
+            "smaller batch_size or image_size"
+        )
 
 
 def read_input(detector: Any, X: Any, *, fitting: bool) -> Pictures:
@@ -40,7 +88,7 @@ def read_input(detector: Any, X: Any, *, fitting: bool) -> Pictures:
         X = [path] if path.is_file() else good_pictures(path) if fitting else list_pictures(path)
     if _are_paths(X):
         X = read_pictures(
-            [Path(path) for path in X],
+            X,
             image_size=detector.image_size if fitting else detector.image_shape_[:2],
             channels=detector.channels if fitting else detector.image_shape_[2],
             memory_budget=detector.memory_budget,
@@ -80,22 +128,24 @@ def split_validation(pictures: Pictures, share: float, seed: int) -> tuple[Pictu
 
 
 def _read_array(detector: Any, X: Any, fitting: bool) -> Pictures:
-    array = as_pictures(X)
+    budget = at_least("memory_budget", budget_of(detector.memory_budget), 0)
+    array = as_pictures(X, partial(allocate, budget=budget))
     shape: ImageShape | None = None
     if array is not None:
         shape = array.shape[1:]
         if not fitting:
             _check_shape(shape, detector)
-        # Cameras and file formats write big-endian 16-bit pictures, too.
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        array = _as_kept(array, budget)
         array = array.reshape(len(array), int(np.prod(shape)))
+    elif isinstance(X, np.ndarray) and X.ndim == 2:
+        X = _as_kept(X, budget)
     try:
         rows = validate_data(
             detector,
             X if array is None else array,
             reset=fitting,
             # The first is what other types become; pictures as cameras give them stay so.
-            dtype=[np.float32, np.uint8, np.uint16],
+            dtype=list(_KEPT),
             ensure_min_samples=2 if fitting else 1,
         )
     except ValueError as error:
@@ -110,6 +160,27 @@ def _read_array(detector: Any, X: Any, fitting: bool) -> Pictures:
                 "width, channels)"
             )
     return from_array(rows.reshape(len(rows), *shape))
+
+
+def _as_kept(array: np.ndarray, budget: int) -> np.ndarray:
+    """Return real numbers as a type that a store keeps, row by row in C order; a copy keeps to the budget.
+
+    What needs no copy, and what scikit-learn has to judge, comes back as it is.
+    """
+    # Cameras and file formats write big-endian 16-bit pictures, too.
+    kept = array.dtype.newbyteorder("=")
+    if kept.kind not in "biuf":
+        return array
+    if kept not in _KEPT:
+        kept = _KEPT[0]
+    if array.dtype == kept and array[:1].flags.c_contiguous:
+        return array
+    copy = allocate(array.shape, kept, budget)
+    step = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))
+    with np.errstate(over="ignore"):  # what becomes infinite is refused afterwards
+        for start in range(0, len(array), step):
+            copy[start : start + step] = array[start : start + step]
+    return copy
 
 
 def _check_shape(shape: ImageShape, detector: Any) -> None:

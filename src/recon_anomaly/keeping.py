@@ -11,7 +11,7 @@ import numpy as np
 from .batches import Batches
 from .errors import InputError, PictureWarning
 from .scoring import exact, frozen_of
-from .store import allocate, free_memory
+from .store import allocate, budget_of
 from .training import Tick
 
 __all__ = ["keep_frozen"]
@@ -43,7 +43,6 @@ def keep_frozen(
     network.eval()
     total, done = sum(map(len, parts)), 0
     for batches in parts:
-        budget = free_memory() // 4 if memory_budget is None else memory_budget
         kept, start = None, 0
         for images in batches:
             with exact():
@@ -52,7 +51,7 @@ def keep_frozen(
             if kept is None:
                 try:
                     shape = (len(batches.pictures), *rows.shape[1:])
-                    kept = allocate(shape, np.float32, budget)
+                    kept = allocate(shape, np.float32, budget_of(memory_budget))
                 except InputError as error:
                     warnings.warn(
                         f"the frozen part of {type(network).__name__} is computed anew in every epoch: {error}",

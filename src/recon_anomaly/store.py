@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import mmap
 import os
 import tempfile
+import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -16,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .errors import InputError
+from .errors import InputError, PictureWarning
+from .memory import container_room, is_memory
 
-__all__ = ["Pictures", "allocate", "free_memory", "from_array", "joined"]
+__all__ = ["Pictures", "allocate", "budget_of", "free_memory", "from_array", "joined"]
 
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 _CHUNK_BYTES = 2**24
@@ -90,7 +93,10 @@ class Pictures:
     @property
     def in_memory(self) -> bool:
         """Whether the pixels are in memory, not in a memory-mapped file."""
-        return not isinstance(self.array, np.memmap)
+        owner: Any = self.array
+        while isinstance(owner, np.ndarray) and owner.base is not None:
+            owner = owner.base
+        return not isinstance(owner, mmap.mmap)
 
     def take(self, indices: slice | Sequence[int] | NDArray[Any]) -> Pictures:
         """Return a view of some pictures, in the order given; no pixel is copied.
@@ -169,8 +175,8 @@ def joined(first: Pictures, second: Pictures, memory_budget: int | None = None) 
             f"{first.shape} {first.dtype} and {second.shape} {second.dtype} cannot be one store; read "
             "both with the same image_size and channels"
         )
-    budget = free_memory() // 4 if memory_budget is None else memory_budget
-    array = allocate((len(first) + len(second), *first.shape), first.dtype, budget)
+    shape = (len(first) + len(second), *first.shape)
+    array = allocate(shape, first.dtype, budget_of(memory_budget))
     start = 0
     for chunk in chain(first._chunks(), second._chunks()):
         array[start : start + len(chunk)] = chunk
@@ -188,7 +194,7 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike, budget: int) -> NDArray[A
     """Return an array of unset pixels, memory-mapped if it needs more bytes than the budget.
 
     The file is private, in the temporary folder, and goes with the last view of the array; where it
-    does not fit, that is an InputError.
+    does not fit, that is an InputError, and where that folder is memory itself, a PictureWarning.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= budget:
@@ -210,6 +216,13 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike, budget: int) -> NDArray[A
         os.close(handle)
     # The mapping, not the array: views of the array share it and may outlive the array.
     weakref.finalize(array.base, _remove, name)
+    if is_memory(folder := tempfile.gettempdir()):
+        warnings.warn(
+            f"{size} bytes, more than the memory budget of {budget}, are in a file in {folder}, which is a "
+            "tmpfs: that is memory, too. Set TMPDIR to a folder on a disk",
+            PictureWarning,
+            stacklevel=2,
+        )
     return array
 
 
@@ -219,8 +232,21 @@ def _remove(name: str) -> None:
         Path(name).unlink()
 
 
+def budget_of(memory_budget: int | None) -> int:
+    """Return a memory budget in bytes: the one that is given, or a quarter of what is available now."""
+    return free_memory() // 4 if memory_budget is None else memory_budget
+
+
 def free_memory() -> int:
-    """Return how many bytes of memory are available now; one GiB where that cannot be known."""
+    """Return how many bytes of memory are available now; one GiB where that cannot be known.
+
+    Of the machine, or of the container that this process runs in where that is less.
+    """
+    room = container_room()
+    return _free_on_machine() if room is None else min(room, _free_on_machine())
+
+
+def _free_on_machine() -> int:
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from recon_anomaly.datasets import good_pictures
-from recon_anomaly.devices import choose_device
+from recon_anomaly.devices import choose_device, choose_precision
+from recon_anomaly.distributed import is_first
 from recon_anomaly.estimators import ReconstructionDetector
 from recon_anomaly.inputs import split_validation
 from recon_anomaly.pictures import list_pictures, read_pictures
@@ -36,8 +37,9 @@ def run_fit(
     **params: Any,
 ) -> None:
     """Fit on a folder and save; what can be wrong is looked at before the training."""
-    check_writable(out)
-    choose_device(params["device"])
+    if is_first():
+        check_writable(out)
+    choose_precision(params["precision"], choose_device(params["device"]), 0)
     for kind in ("model", "scorer", "schedule", "corruptor"):
         if params[kind] is not None:
             find(kind, params[kind])
@@ -48,17 +50,20 @@ def run_fit(
                 paths,
                 image_size=params["image_size"],
                 channels=channels,
+                memory_budget=budget,
                 on_error="skip" if skip_unreadable else "raise",
                 progress=progress,
             )
 
+    budget = params["memory_budget"]
     pictures = read(good_pictures(folder), params["channels"])
     training, validation_data, skipped = pictures, None, pictures.skipped
     if defects is not None:
         training, good = split_validation(pictures, 0.2, params["random_state"])
         bad = read(list_pictures(defects), pictures.shape[2])
-        validation_data = joined(good, bad), np.repeat([1, -1], [len(good), len(bad)])
-        skipped = (*skipped, *bad.skipped)
+        labelled, labels = joined(good, bad, budget), np.repeat([1, -1], [len(good), len(bad)])
+        validation_data, skipped = (labelled, labels), labelled.skipped
+        del bad  # its pictures are in the joined store
     detector = ReconstructionDetector(**params)
     epochs = detector._recipe()["epochs"]
     events = detector.iter_fit(training, validation_data=validation_data)
