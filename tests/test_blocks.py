@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from recon_anomaly.blocks import bounded, decoder, encoder, halved, pad_to_stride, padded_size
+from recon_anomaly.blocks import (
+    at_least_float32,
+    bounded,
+    decoder,
+    encoder,
+    halved,
+    pad_to_stride,
+    padded_size,
+)
 from recon_anomaly.errors import InputError
 
 sides = st.integers(1, 40)
@@ -146,3 +154,19 @@ def test_bounded_values_are_those_of_the_formula():
     assert found.tolist() == [-4.0, -1.0, 0.0, -7.0]
     assert values.grad.tolist() == pytest.approx([1.0, 1 / 4, 1 / 9, 1 / 4])
     assert torch.autograd.gradcheck(lambda x: bounded(x, -10, 2), (values,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_full_precision_is_left_as_it_is(dtype):
+    """No copy is made of what is float32 or better."""
+    values = torch.zeros(3, dtype=dtype)
+    assert at_least_float32(values) is values
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_becomes_float32(dtype):
+    """The numbers stay, the type grows."""
+    values = torch.tensor([0.5, -3.0], dtype=dtype)
+    raised = at_least_float32(values)
+    assert raised.dtype == torch.float32
+    assert raised.tolist() == [0.5, -3.0]

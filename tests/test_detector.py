@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from hashlib import md5
 from itertools import product
@@ -25,12 +26,19 @@ from recon_anomaly import (
     Reconstruction,
     ReconstructionDetector,
     TrainingError,
+    TrainingWarning,
+    devices,
+    load,
 )
+from recon_anomaly import detector as detector_module
+from recon_anomaly.batches import Batches
 from recon_anomaly.detector import Observed
+from recon_anomaly.images import range_for
 from recon_anomaly.registry import offers
 from recon_anomaly.scorers.reconstruction_probability import ReconstructionProbability
+from recon_anomaly.store import from_array
 from recon_anomaly.thresholds import RULES, find_threshold
-from recon_anomaly.training import Tick
+from recon_anomaly.training import Tick, evaluate
 
 MODELS = [offer.name for offer in offers("model")]
 SCORERS = [offer.name for offer in offers("scorer")]
@@ -822,3 +830,102 @@ def test_the_named_estimators_are_the_registered_models(good, bad):
     for estimator, model in ((CAE, "cae"), (CVAE, "cvae")):
         short = estimator(**SMALL[model], epochs=2, learning_rate=0.02).fit(good)
         assert equal_weights(short, named(model).fit(good))
+
+
+# Precision -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["cae", "cvae"])
+def test_bfloat16_trains_and_float32_judges(model, good, bad):
+    """The history's validation terms and all scores are those of the network in float32."""
+    training, validation = good[:30], good[30:]
+    detector = named(model, epochs=3, precision="bfloat16").fit(
+        training, validation_data=validation
+    )
+    assert detector.recipe_["precision"] == "bfloat16"
+    other = named(model, epochs=3, precision="float32").fit(training, validation_data=validation)
+    assert other.recipe_["precision"] == "float32"
+    assert not equal_weights(detector, other)
+
+    history, network = detector.history_, detector.network_
+    found = history.records[history.kept_epoch - 1].validation
+    store = from_array(validation)
+    batches = Batches(store, range_for(store, detector.pixel_range_), 16, torch.device("cpu"))
+    assert found == evaluate(network, batches)
+    # bfloat16 has 8 bits: terms and scores made in it would be wrong in the third digit.
+    network = copy.deepcopy(network).double()
+    images = torch.from_numpy(np.concatenate([validation, bad])).permute(0, 3, 1, 2) / 255.0
+    images = images.double()
+    with torch.no_grad():
+        made = network(images)
+        plain = network.losses(images[:10], network(images[:10]))
+    assert found == pytest.approx({name: term.item() for name, term in plain.items()}, rel=1e-5)
+    expected = (images - made.mean).square().mean((1, 2, 3)).numpy()
+    scores = detector.anomaly_score(np.concatenate([validation, bad]))
+    assert scores == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_saved_detector_knows_its_precision(good, tmp_path):
+    """What was asked for, what it was trained in, and the scores come back."""
+    detector = named("cae", precision="bfloat16").fit(good)
+    detector.save(tmp_path / "a.safetensors")
+    loaded = load(tmp_path / "a.safetensors")
+    assert loaded.recipe_["precision"] == "bfloat16"
+    assert loaded.get_params()["precision"] == "bfloat16"
+    assert np.array_equal(loaded.score_samples(good), detector.score_samples(good))
+
+
+@pytest.mark.parametrize("model", ["mean", "pca"])
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_closed_forms_are_in_float32(model, precision, good):
+    """There are no gradient steps that could be in bfloat16, and the recipe does not claim any."""
+    detector = named(model, precision=precision).fit(good)
+    assert detector.recipe_["precision"] == "float32"
+    assert np.array_equal(detector.score_samples(good), named(model).fit(good).score_samples(good))
+
+
+class Indexed(torch.nn.Module):
+    """Assigns what a layer makes to an index, which autocast leaves in float32."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 1, 1)
+
+    def forward(self, images):
+        out = torch.zeros_like(images)
+        bright = images > 0.5
+        out[bright] = self.layer(images)[bright]
+        return Reconstruction(out)
+
+    def losses(self, target, reconstruction):
+        return {"reconstruction": (target - reconstruction.mean).square().mean()}
+
+
+def test_a_network_that_cannot_do_bfloat16_trains_in_float32(good, monkeypatch):
+    """Where bfloat16 would be faster, a network that fails in it is trained as one where it would not."""
+    expected = ReconstructionDetector(Indexed, epochs=2, device="cpu").fit(good)
+    monkeypatch.setattr(devices, "_has_matrix_extensions", lambda: True)
+    monkeypatch.setattr(devices, "_LEAST_PIXELS", 1)
+    with pytest.warns(TrainingWarning, match="Indexed cannot train in bfloat16") as caught:
+        detector = ReconstructionDetector(Indexed, epochs=2, device="cpu").fit(good)
+    assert len(caught) == 1
+    assert detector.recipe_["precision"] == "float32"
+    assert equal_weights(detector, expected)
+    assert named("cae", device="cpu").fit(good).recipe_["precision"] == "bfloat16"
+
+
+def test_a_network_that_cannot_do_bfloat16_is_refused_it(good):
+    """Asked for by name it is an error that says what to take, and no detector is fitted."""
+    detector = ReconstructionDetector(Indexed, precision="bfloat16", device="cpu")
+    with pytest.raises(InputError, match=r"Indexed cannot train in bfloat16.*precision='float32'"):
+        detector.fit(good)
+    assert not hasattr(detector, "network_")
+
+
+def test_an_unknown_precision_is_refused_before_pictures_are_read(good, monkeypatch):
+    """A slip of the pen costs no reading of a folder."""
+    read = []
+    monkeypatch.setattr(detector_module, "read_input", lambda *args, **_: read.append(args))
+    with pytest.raises(InputError, match="precision='half' is unknown"):
+        named("cae", precision="half").fit(good)
+    assert not read

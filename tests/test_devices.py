@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
 
 from recon_anomaly import ReconstructionDetector
-from recon_anomaly.devices import choose_device
+from recon_anomaly.devices import choose_device, choose_precision
 from recon_anomaly.errors import InputError
 
 
@@ -75,3 +77,77 @@ def test_a_network_without_tensors_scores_on_the_named_device(good):
     scores = ReconstructionDetector(Gray, device="cpu").fit(good).anomaly_score(good)
     assert scores == pytest.approx(((good / 255 - 0.5) ** 2).mean((1, 2, 3)), rel=1e-5)
     assert scores.dtype == np.float64
+
+
+BIG, SMALL = 2**18, 2**18 - 1
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """GPUs of which those that are named in the set compute in bfloat16; what is asked goes to the list."""
+    inside, able, asked = [], set(), []
+
+    @contextmanager
+    def device(chosen):
+        inside.append(torch.device(chosen))
+        yield
+        inside.pop()
+
+    def is_bf16_supported(including_emulation=True):
+        asked.append((str(inside[-1]), including_emulation))
+        # An old GPU that only pretends would be slower in bfloat16.
+        return including_emulation or asked[-1][0] in able
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    return able, asked
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "pixels", "expected"),
+    [
+        ("auto", "cuda", SMALL, torch.bfloat16),
+        ("auto", "cpu", BIG, torch.bfloat16),
+        ("auto", "cpu", SMALL, torch.float32),
+        ("auto", "mps", BIG, torch.float32),
+        ("float32", "cuda", BIG, torch.float32),
+        ("bfloat16", "cpu", SMALL, torch.bfloat16),
+    ],
+)
+def test_auto_precision_is_bfloat16_where_it_is_faster(
+    name, device, pixels, expected, gpu, monkeypatch
+):
+    """Auto is bfloat16 on CUDA, and for large batches on processors with matrix extensions."""
+    gpu[0].add("cuda")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    assert choose_precision(name, torch.device(device), pixels) == expected
+
+
+def test_auto_precision_asks_the_gpu_that_trains(gpu):
+    """Of two GPUs the one that is named is asked, and whether it emulates bfloat16 does not count."""
+    able, asked = gpu
+    able.add("cuda:1")
+    assert choose_precision("auto", torch.device("cuda:0"), BIG) == torch.float32
+    assert choose_precision("auto", torch.device("cuda:1"), BIG) == torch.bfloat16
+    assert asked == [("cuda:0", False), ("cuda:1", False)]
+
+
+def test_auto_precision_is_float32_without_the_hardware(gpu, monkeypatch):
+    """A processor or a GPU without bfloat16, or a torch that cannot tell, trains in float32."""
+    assert choose_precision("auto", torch.device("cuda"), BIG) == torch.float32
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    assert choose_precision("auto", torch.device("cpu"), BIG) == torch.float32
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert choose_precision("auto", torch.device("cpu"), BIG) == torch.float32
+
+
+def test_an_unknown_precision_lists_the_known_ones():
+    """A wrong name is refused with the names that are known."""
+    with pytest.raises(InputError, match="precision='half' is unknown; it may be: auto, float32"):
+        choose_precision("half", torch.device("cpu"), 1)
+
+
+def test_bfloat16_is_refused_where_it_is_not_known_to_work():
+    """Apple's GPUs are not asked for what has not been tried."""
+    with pytest.raises(InputError, match="precision='bfloat16' is not known to work on 'mps'"):
+        choose_precision("bfloat16", torch.device("mps"), BIG)

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import recon_anomaly
 
@@ -51,3 +52,25 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_nothing_heavy_is_imported(code):
     """Importing the library, --help and plugins load neither torch nor scikit-learn nor numpy."""
     assert not HEAVY & _loaded_after(code)
+
+
+def test_scoring_imports_no_more_than_it_needs(tmp_path, good):
+    """The score of one picture loads nothing that only training, backbones or plots need."""
+    model, picture = tmp_path / "cae.safetensors", tmp_path / "part.png"
+    recon_anomaly.CAE(epochs=1).fit(good).save(model)
+    Image.fromarray(good[0, ..., 0]).save(picture)
+    arguments = ["recon-anomaly", "score", str(model), str(picture)]
+    loaded = _loaded_after(
+        f"sys.argv = {arguments}\ntry:\n    from recon_anomaly.cli import main; main()\nexcept SystemExit: pass"
+    )
+    assert "torch" in loaded
+    assert (
+        not {
+            "torchvision",
+            "matplotlib",
+            "torch._dynamo",
+            "sklearn.decomposition",
+            "sklearn.metrics",
+        }
+        & loaded
+    )

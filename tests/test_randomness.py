@@ -6,7 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recon_anomaly.randomness import derive_seed, seeded
+from recon_anomaly import InputError, Reconstruction
+from recon_anomaly.batches import Batches
+from recon_anomaly.distributed import ALONE, Ranks
+from recon_anomaly.images import PixelRange
+from recon_anomaly.randomness import Part, derive_seed, latent_noise, noise_of, seeded
+from recon_anomaly.store import from_array
+from recon_anomaly.training import Plan, RunState, train
 
 CPU = torch.device("cpu")
 keys = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=3)
@@ -86,3 +92,107 @@ def test_blocks_may_be_nested():
             torch.randn(9)
         rest = torch.randn(2)
     assert torch.equal(torch.cat([first, rest]), wanted)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 20), st.integers(1, 5))
+def test_latent_noise_belongs_to_the_place_in_the_whole_batch(whole, size):
+    """Whoever draws a part gets the rows that one process draws for these places, call by call."""
+    key = (7, 3, 2)
+    with noise_of(CPU, None, *key):
+        expected = [latent_noise(torch.zeros(whole, 4)), latent_noise(torch.zeros(whole, 2, 3))]
+    for rank in range(size):
+        part = Part.of(whole, rank, size)
+        rows = max(part.length, 1)
+        with noise_of(CPU, part, *key):
+            found = [latent_noise(torch.zeros(rows, 4)), latent_noise(torch.zeros(rows, 2, 3))]
+        for ours, all_rows in zip(found, expected, strict=True):
+            assert torch.equal(ours, all_rows[part.first : part.first + rows])
+
+
+def test_latent_noise_does_not_depend_on_other_draws():
+    """Dropout before it, which each process draws for its own pictures, shifts nothing."""
+    like = torch.zeros(3, 2)
+    with noise_of(CPU, None, 1):
+        expected = latent_noise(like)
+    with noise_of(CPU, None, 1):
+        torch.rand(17)
+        assert torch.equal(latent_noise(like), expected)
+
+
+def test_latent_noise_outside_a_training_is_randn_like():
+    """It then comes from torch's global generator, in the dtype that is asked for."""
+    like = torch.zeros(3, 2, dtype=torch.float64)
+    with seeded(CPU, 5):
+        expected = torch.randn_like(like)
+    with seeded(CPU, 5):
+        assert torch.equal(latent_noise(like), expected)
+
+
+@pytest.mark.parametrize(("length", "rows"), [(2, 5), (2, 1), (0, 0), (0, 2)])
+def test_latent_noise_of_other_rows_than_the_parts_is_refused(length, rows):
+    """Rows that belong to no picture cannot be those of one process, and what to ask for is said."""
+    with (
+        noise_of(CPU, Part(1, length, 5), 7),
+        pytest.raises(InputError, match=rf"{rows} rows where {max(length, 1)} pictures are.*draws"),
+    ):
+        latent_noise(torch.zeros(rows, 3))
+
+
+class Drawing(torch.nn.Module):
+    """Draws from torch's generator and from the latent's in every step, and keeps both."""
+
+    def __init__(self):
+        super().__init__()
+        self.level = torch.nn.Parameter(torch.zeros(()))
+        self.own, self.latent = [], []
+
+    def forward(self, images):
+        if self.training:
+            self.own.append(torch.randn(len(images), 3))
+            self.latent.append(latent_noise(torch.zeros(len(images), 3)))
+        return Reconstruction(images * 0 + self.level)
+
+    def losses(self, target, reconstruction):
+        return {"reconstruction": (target - reconstruction.mean).square().mean()}
+
+
+class Pretended(Ranks):
+    """One process of several that wait for nobody and hear from nobody."""
+
+    def wrapped(self, step):
+        return step
+
+    def summed(self, values):
+        return values
+
+    def of_first(self, values):
+        return dict(values)
+
+
+def drawn(ranks=ALONE):
+    """What a network draws in two epochs of three batches of 4, 4 and 2 pictures, a tensor a step."""
+    network = Drawing()
+    array = np.random.default_rng(0).random((10, 2, 2, 1), dtype=np.float32)
+    batches = Batches(from_array(array), PixelRange(0.0, 1.0, "float32"), 4, CPU)
+    plan = Plan(lambda history: {"reconstruction": 1.0}, 2, 0.1, seed=5, ranks=ranks)
+    list(train(RunState(network, plan, ("reconstruction",), CPU), batches, batches, plan))
+    return network.own, network.latent
+
+
+def test_a_step_draws_no_number_twice():
+    """The latent's noise, torch's generator and every other step draw numbers of their own."""
+    own, latent = drawn()
+    assert [len(rows) for rows in own] == [len(rows) for rows in latent] == [4, 4, 2] * 2
+    every = torch.cat(own + latent).flatten()
+    assert len(every.unique()) == len(every)
+
+
+def test_processes_share_the_latents_noise_alone():
+    """Of two processes each has its rows of the latent's noise, and other numbers from torch's generator."""
+    _, alone_latent = drawn()
+    parts = [drawn(Pretended(rank, 2)) for rank in range(2)]
+    for step, whole in enumerate(alone_latent):
+        assert torch.equal(torch.cat([latent[step] for _, latent in parts]), whole)
+    own = torch.cat([rows for part, _ in parts for rows in part]).flatten()
+    assert len(own.unique()) == len(own)

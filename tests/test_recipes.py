@@ -17,13 +17,14 @@ def cooked(**recipe):
 
 
 def test_without_a_word_the_default_recipe_is_taken(good):
-    """50 epochs of batches of 16 at 0.003, with plateau and early stopping: Klimkevičius, section 4.1."""
+    """50 epochs of batches of 16 at 0.003, with plateau and early stopping: Klimkevičius, section 4.1; small ones in float32."""
     assert ReconstructionDetector("mean").fit(good).recipe_ == {
         "epochs": 50,
         "batch_size": 16,
         "learning_rate": 0.003,
         "reduce_learning_rate": True,
         "early_stopping": True,
+        "precision": "float32",
     }
 
 

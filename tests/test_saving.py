@@ -988,3 +988,20 @@ def test_a_flipped_byte_is_survived(saved, good):
             with suppress(ReconAnomalyError):
                 assert loaded.score_samples(good[:2]).shape == (2,)
     assert refused > 20
+
+
+@pytest.mark.parametrize("self_contained", [False, True])
+def test_bytes_are_those_of_a_file(tmp_path, good, self_contained):
+    """What another process gets, without a path; scores are the same."""
+    options = {"image_size": 16, "epochs": 1}
+    detector = (
+        TCAE(**options).fit(good) if self_contained else CAE(kernels=(2,), **options).fit(good)
+    )
+    detector.save(tmp_path / "a.safetensors", self_contained=self_contained)
+    content = saving.to_bytes(detector, self_contained=self_contained)
+    assert content == (tmp_path / "a.safetensors").read_bytes()
+    again = saving.from_bytes(content, device="cpu")
+    assert again.device == "cpu"
+    assert np.array_equal(again.anomaly_score(good), detector.anomaly_score(good))
+    with pytest.raises(SavedFileError, match="cannot read"):
+        saving.from_bytes(content[:100])

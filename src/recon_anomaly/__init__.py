@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         TrainingWarning,
         WeightsError,
         WeightsWarning,
+        WorkerError,
     )
     from .estimators import CAE, CVAE, TCAE, TCVAE, VAE, ReconstructionDetector
     from .fitted import NotFittedError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .layouts import LabelledFolder
     from .pictures import read_pictures
     from .protocols import Branches, Reconstruction
+    from .randomness import latent_noise
     from .saving import load
     from .store import Pictures
     from .synthetic import SyntheticParts, make_parts
@@ -53,6 +55,7 @@ _HOMES = {
         "TrainingWarning",
         "WeightsError",
         "WeightsWarning",
+        "WorkerError",
     ],
     "estimators": ["CAE", "CVAE", "TCAE", "TCVAE", "VAE", "ReconstructionDetector"],
     "fitted": ["NotFittedError"],
@@ -61,6 +64,7 @@ _HOMES = {
     "pictures": ["read_pictures"],
     "layouts": ["LabelledFolder"],
     "protocols": ["Branches", "Reconstruction"],
+    "randomness": ["latent_noise"],
     "saving": ["load"],
     "store": ["Pictures"],
     "synthetic": ["SyntheticParts", "make_parts"],
@@ -95,9 +99,11 @@ __all__ = [  # sorted; a test compares it with the table above
     "TrainingWarning",
     "WeightsError",
     "WeightsWarning",
+    "WorkerError",
     "find_labelled",
     "find_leakage",
     "hookimpl",
+    "latent_noise",
     "load",
     "make_parts",
     "read_pictures",

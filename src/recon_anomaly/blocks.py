@@ -10,7 +10,30 @@ from torch.nn import functional as F
 
 from .errors import InputError
 
-__all__ = ["bounded", "decoder", "encoder", "halved", "pad_to_stride", "padded_size"]
+__all__ = [
+    "at_least_float32",
+    "bounded",
+    "decoder",
+    "encoder",
+    "halved",
+    "pad_to_stride",
+    "padded_size",
+]
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return ``values`` in float32 where they are in half precision, else as they are.
+
+    A network that trains in bfloat16 gives its outputs through this before a sigmoid or an exponential:
+    bfloat16 has 8 bits, and steps of 0.004 just below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> at_least_float32(torch.ones(1, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+    return values.float() if values.itemsize < 4 else values
 
 
 def bounded(values: Tensor, low: float, high: float) -> Tensor:

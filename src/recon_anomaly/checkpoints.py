@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .distributed import ALONE, Ranks
 from .errors import SavedFileError
 from .snapshots import Snapshots, read_snapshot, write_snapshot
 from .training import RunState
@@ -24,6 +25,8 @@ class Checkpoint:
     settings : mapping
         What decides the run (parameters, data checksum): a state that was saved under other ones
         is refused, with the difference named.
+    ranks : Ranks
+        The processes that train together: all read the folder, which they must share, and the first writes.
 
     Attributes
     ----------
@@ -31,10 +34,16 @@ class Checkpoint:
         Where the branches of the run wait, in the same folder.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+        ranks: Ranks = ALONE,
+    ) -> None:
         self.path = Path(folder) / "run.pt"
         self.settings = dict(settings)
-        self.snapshots = Snapshots(folder)
+        self.ranks = ranks
+        self.snapshots = Snapshots(folder, ranks)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -42,7 +51,8 @@ class Checkpoint:
 
     def save(self, state: RunState) -> None:
         """Write the state; what was there before stays until this one is whole."""
-        write_snapshot(self.path, {"settings": self.settings, "state": state.state_dict()})
+        if self.ranks.first:
+            write_snapshot(self.path, {"settings": self.settings, "state": state.state_dict()})
 
     def load(self, state: RunState) -> bool:
         """Bring ``state`` to where the run stopped; False where nothing was saved yet.

@@ -11,24 +11,25 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 
 from .backbones import weights_checksums
 from .batches import Batches
 from .checkpoints import Checkpoint
 from .datasets import good_pictures
-from .devices import choose_device
+from .devices import choose_device, choose_precision
+from .distributed import is_first, own_device, ranks_of
 from .errors import InputError
 from .fitted import FittedDetector
 from .fitting import fit_network
 from .history import EpochRecord, History
 from .images import measure_range, range_for
-from .inputs import read_anomalous, read_input, split_validation
+from .inputs import check_budget, read_anomalous, read_input, split_validation
 from .randomness import seeded
 from .recipes import DEFAULT_RECIPE, recipe_of
 from .registry import build, build_network, resolve
 from .scoring import fit_scorer, make_noise, rehearse, score_batches
+from .steps import settled_precision
 from .store import Pictures
 from .training import Plan, Tick
 
@@ -85,6 +86,7 @@ class BaseDetector(FittedDetector):
     memory_budget: int | None = None
     random_state: Any = 42
     device: str = "auto"
+    precision: str = "auto"
     verbose: int = 0
 
     # Fitting -----------------------------------------------------------------------------------
@@ -118,7 +120,7 @@ class BaseDetector(FittedDetector):
         """
         planned = self._recipe()["epochs"] if self.verbose else 0
         for event in self.iter_fit(X, y, validation_data=validation_data):
-            if self.verbose and isinstance(event, EpochRecord):
+            if self.verbose and isinstance(event, EpochRecord) and is_first():
                 print(event.line(planned))
         return self
 
@@ -158,7 +160,9 @@ class BaseDetector(FittedDetector):
         self, X: Any, validation_data: Any, observed: Any, observed_scorers: Sequence[str]
     ) -> Iterator[Tick | EpochRecord | Observed]:
         self._check_parameters()
-        device = choose_device(self.device)
+        device = own_device(choose_device(self.device))
+        choose_precision(self.precision, device, 0)
+        ranks = ranks_of(device)
         seed = self._draw_seed()
         model, model_params = self._model()
         builder, model_name = resolve("model", model)
@@ -185,6 +189,8 @@ class BaseDetector(FittedDetector):
                 "schedule that needs no labels, such as 'awl-loss'"
             )
         recipe = self._recipe(builder, schedule)
+        batch = min(recipe["batch_size"], len(pictures))
+        check_budget(self.memory_budget, pictures.shape, pictures.dtype, batch)
         looks: dict[str, Any] = {}
         if observed is not None:
             self.image_shape_ = pictures.shape  # what observed pictures are read to
@@ -207,6 +213,8 @@ class BaseDetector(FittedDetector):
             seen.append({name: scores_of(judge, observed) for name, judge in looks.items()})
             if parts.labelled is None:
                 return {}
+            from sklearn.metrics import roc_auc_score  # a second, and few trainings have labels
+
             scores = scores_of(scorer, parts.labelled)
             return {"auroc": float(roc_auc_score(parts.anomalous, scores))}
 
@@ -214,6 +222,7 @@ class BaseDetector(FittedDetector):
             network = build_network(builder, pictures.shape, model_params)
             network.to(device, memory_format=torch.channels_last)
         training, validation = batches(parts.training), batches(parts.validation)
+        precision = torch.float32
         if hasattr(network, "fit_batches"):
             if schedule_name != "builtin:constant" or self.schedule_params:
                 raise InputError(
@@ -223,6 +232,10 @@ class BaseDetector(FittedDetector):
         else:
             first = next(iter(batches(parts.validation.take([0]))))
             rehearse(network, scorer, first, make_noise(network, scorer, seed, device))
+            height, width, _ = pictures.shape
+            pixels = recipe["batch_size"] * height * width
+            precision = settled_precision(network, first, self.precision, pixels)
+        recipe["precision"] = str(precision).removeprefix("torch.")
         plan = Plan(
             schedule=schedule,
             epochs=recipe["epochs"],
@@ -231,12 +244,16 @@ class BaseDetector(FittedDetector):
             corruptor=corruptor,
             reduce_learning_rate=recipe["reduce_learning_rate"],
             early_stopping=recipe["early_stopping"],
+            precision=precision,
+            ranks=ranks,
         )
         checkpoint = None
-        if self.checkpoint is not None:
+        if self.checkpoint is not None or not ranks.alone:
             frozen = {f"weights of {k}": v for k, v in weights_checksums(network).items()}
             settings = self._run_settings(seed, parts) | recipe | frozen
-            checkpoint = Checkpoint(self.checkpoint, settings)
+            ranks.check_same(settings)
+            if self.checkpoint is not None:
+                checkpoint = Checkpoint(self.checkpoint, settings, ranks)
         fitting = fit_network(
             network,
             training,
@@ -258,6 +275,7 @@ class BaseDetector(FittedDetector):
             "corruptor": corruptor_name,
         }
         self.seed_ = seed
+        self._ranks = ranks
         self.recipe_ = recipe
         self.history_ = history
         self._set_scorer(scorer, validation)
@@ -324,6 +342,7 @@ class BaseDetector(FittedDetector):
             "checkpoint",
             "verbose",
             "device",
+            "precision",
             "memory_budget",
             "contamination",
             "random_state",

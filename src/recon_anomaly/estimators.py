@@ -63,6 +63,11 @@ class ReconstructionDetector(BaseDetector):
         Seed of everything random; the process's global generators are left as they were.
     device : str
         "auto" (CUDA, else MPS, else the CPU) or a torch device's name.
+    precision : {"auto", "float32", "bfloat16"}
+        In which the network trains; scores are always made in float32. "auto" is bfloat16 where it is known to
+        be faster: on CUDA, and on processors with Intel's matrix extensions (AMX) for batches of at least 2**18
+        pixels (16 pictures of 128 x 128). ``recipe_["precision"]`` says which it was. Weights, loss terms and the
+        optimiser are float32 in either.
     verbose : int
         1 prints a line an epoch.
 
@@ -80,7 +85,7 @@ class ReconstructionDetector(BaseDetector):
     validation_scores_ : ndarray of shape (n_validation,)
         ``score_samples`` of the validation pictures.
     recipe_ : dict
-        The five training parameters above, as they were used.
+        The five training parameters above, as they were used, and the ``precision``.
     history_ : History
         The epochs: losses, weights, learning rate, seconds.
     image_shape_ : tuple of int

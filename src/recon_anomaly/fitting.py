@@ -74,6 +74,7 @@ def fit_network(
     state = RunState(network, plan, tuple(evaluate(network, first)), training.device)
     if checkpoint is not None:
         checkpoint.load(state)
+        plan.ranks.check_same({"epochs in the checkpoint": len(state.history)})
     yield from list(state.history.records)
     if plan.corruptor is None and not state.finished:
         yield from keep_frozen(network, (training, validation), plan.epochs, memory_budget)

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 __all__ = [
     "binary_cross_entropy",
@@ -33,7 +34,8 @@ def root_mean_squared_error(
     >>> float(root_mean_squared_error(torch.zeros(2, 1, 2, 2), torch.full((2, 1, 2, 2), 0.5)))
     0.5000
     """
-    return ((target - reconstruction).square().flatten(1).mean(1) + epsilon).sqrt().mean()
+    errors = F.mse_loss(reconstruction, target, reduction="none")
+    return (errors.mean(tuple(range(1, errors.ndim))) + epsilon).sqrt().mean()
 
 
 def squared_error(target: Tensor, reconstruction: Tensor) -> Tensor:
@@ -45,7 +47,7 @@ def squared_error(target: Tensor, reconstruction: Tensor) -> Tensor:
     >>> float(squared_error(torch.zeros(2, 1, 2, 2), torch.full((2, 1, 2, 2), 0.5)))
     1.0
     """
-    return (target - reconstruction).square().flatten(1).sum(1).mean()
+    return _summed(F.mse_loss(reconstruction, target, reduction="none")).mean()
 
 
 def binary_cross_entropy(target: Tensor, mean: Tensor) -> Tensor:
@@ -78,7 +80,7 @@ def binary_cross_entropy(target: Tensor, mean: Tensor) -> Tensor:
     2.7726
     """
     terms: Tensor = torch.xlogy(target, mean) + torch.special.xlog1py(1 - target, -mean)
-    return -terms.flatten(1).sum(1).mean()
+    return -_summed(terms).mean()
 
 
 def scaled_error(target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -106,7 +108,7 @@ def scaled_error(target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     >>> float(scaled_error(zeros, zeros + 0.5, zeros))  # 4 * 0.25 / 2
     0.5
     """
-    return 0.5 * ((target - mean).square() * (-log_variance).exp()).flatten(1).sum(1).mean()
+    return 0.5 * _summed((target - mean).square() * (-log_variance).exp()).mean()
 
 
 def log_normalisation(log_variance: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ def log_normalisation(log_variance: Tensor) -> Tensor:
     >>> float(log_normalisation(torch.zeros(2, 1, 2, 2)))  # 2 log(2 pi)
     3.6758
     """
-    return 0.5 * (math.log(2 * math.pi) + log_variance).flatten(1).sum(1).mean()
+    return 0.5 * _summed(math.log(2 * math.pi) + log_variance).mean()
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -150,4 +152,9 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     6.0
     """
     terms = 1 + log_variance - mean.square() - log_variance.exp()
-    return -0.5 * terms.flatten(1).sum(1).mean()
+    return -0.5 * _summed(terms).mean()
+
+
+def _summed(terms: Tensor) -> Tensor:
+    # Over all dimensions but the batch; ``flatten(1)`` would copy a channels-last tensor first.
+    return terms.sum(tuple(range(1, terms.ndim)))

@@ -66,7 +66,8 @@ class Network(Protocol):
     ``frozen(images)`` -> Tensor
         A first part without gradients. Its float32 output is computed once before the training and handed
         back as ``network(images, kept=...)``, and as ``network.target(images, kept=...)`` where there
-        is a ``target``; nothing is kept while a corruptor trains. Both must also work without.
+        is a ``target``; nothing is kept while a corruptor trains. Both must also work without. (In a
+        training in bfloat16 only what is kept is float32.)
     ``fit_batches(batches)``
         A closed-form fit in place of gradient steps, from an iterable of image batches. The shapes
         of the tensors it keeps must follow from the parameters.
@@ -74,7 +75,10 @@ class Network(Protocol):
         Reconstructions from given standard-normal rows: ``noise`` is ``(L, latent_size)`` and the
         result iterates over L reconstructions, each row used for every picture.
 
-    In evaluation mode the latent is its mean and nothing depends on the rest of the batch.
+    In evaluation mode the latent is its mean and nothing depends on the rest of the batch. While it trains,
+    a network that draws a latent takes the noise from `recon_anomaly.latent_noise`, so that a picture gets
+    the same where several processes share a batch. It may run under bfloat16 autocast; what it returns in
+    half precision comes to ``losses`` in float32.
     """
 
     def __call__(self, images: Tensor, /) -> Reconstruction:

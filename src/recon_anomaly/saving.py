@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -33,10 +34,11 @@ from .scoring import make_noise, uses_of
 from .weights import checksum, is_missing_file
 from .writing import whole_file
 
-__all__ = ["load", "save"]
+__all__ = ["from_bytes", "load", "save", "to_bytes"]
 
 FORMAT = 3
 _KEY = "recon_anomaly"
+_FILE = "detector.safetensors"
 _ESTIMATORS: dict[str, type[BaseDetector]] = {
     estimator.__name__: estimator
     for estimator in (ReconstructionDetector, CAE, CVAE, TCAE, TCVAE, VAE)
@@ -47,6 +49,8 @@ def save(
     detector: BaseDetector, path: str | os.PathLike[str], *, self_contained: bool = False
 ) -> None:
     """Write ``detector`` to ``path``, whole or not at all.
+
+    Of several processes that trained it together only the first one writes; the others do not wait for it.
 
     Parameters
     ----------
@@ -104,6 +108,8 @@ def save(
         text = json.dumps(header, allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
         raise SavedFileError(f"a parameter cannot be saved as JSON: {error}") from error
+    if not detector._ranks.first:
+        return
     with whole_file(path) as temporary:
         try:
             save_file(tensors, temporary, metadata={_KEY: text})
@@ -156,6 +162,36 @@ def load(
         raise SavedFileError(
             f"{path} is damaged, or its parts are not the ones it was written with: {cause or error!r}"
         ) from error
+
+
+def to_bytes(detector: BaseDetector, *, self_contained: bool = False) -> bytes:
+    """Return the file that `save` writes, for another process: a pickle would want the same device there.
+
+    Parameters
+    ----------
+    detector, self_contained
+        As for `save`, which says what is raised.
+    """
+    with tempfile.TemporaryDirectory(prefix="recon-anomaly-") as folder:
+        path = Path(folder, _FILE)
+        save(detector, path, self_contained=self_contained)
+        return path.read_bytes()
+
+
+def from_bytes(content: bytes, *, device: str = "auto") -> BaseDetector:
+    """Return the detector of `to_bytes`.
+
+    Parameters
+    ----------
+    content : bytes
+        Of a file.
+    device : str
+        As for `load`, which says what is raised.
+    """
+    with tempfile.TemporaryDirectory(prefix="recon-anomaly-") as folder:
+        path = Path(folder, _FILE)
+        path.write_bytes(content)
+        return load(path, device=device)
 
 
 def _header(detector: BaseDetector) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from .distributed import ALONE, Ranks
 from .errors import SavedFileError
 from .writing import whole_file
 
@@ -60,6 +61,9 @@ class Snapshots:
     ----------
     folder : path, optional
         By default a temporary one, made when it is first needed.
+    ranks : Ranks
+        The processes that train together: the first one writes into a folder that is given, and all read
+        it; each has a temporary one of its own.
 
     Examples
     --------
@@ -69,8 +73,10 @@ class Snapshots:
     {'epoch': 3}
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None = None, ranks: Ranks = ALONE) -> None:
         self._folder = None if folder is None else Path(folder)
+        self._ranks = ranks
+        self._writes = folder is None or ranks.first
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Snapshots:
@@ -83,7 +89,9 @@ class Snapshots:
 
     def save(self, name: str, contents: Mapping[str, Any]) -> None:
         """Write ``contents`` under ``name``, whole or not at all."""
-        write_snapshot(self._path(name), contents)
+        if self._writes:
+            write_snapshot(self._path(name), contents)
+        self._ranks.wait()
 
     def load(self, name: str) -> dict[str, Any]:
         """Read what was saved under ``name``."""
@@ -91,7 +99,8 @@ class Snapshots:
 
     def remove(self, prefix: str = "") -> None:
         """Delete every snapshot whose name starts with ``prefix``."""
-        if self._folder is not None:
+        self._ranks.wait()  # until all have read what they need
+        if self._folder is not None and self._writes:
             for path in self._folder.glob(f"branch-{prefix}*.pt"):
                 path.unlink()
 

@@ -12,14 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .batches import Batch, Batches
+from .allocation import large_blocks_kept
+from .batches import Batches
+from .distributed import ALONE, Ranks
 from .errors import InputError, TrainingError, TrainingWarning
 from .history import EpochRecord, History
-from .protocols import Branches, Corruptor, Network, Reconstruction, WeightSchedule
+from .protocols import Branches, Corruptor, WeightSchedule
 from .races import Race, leave_branch, open_race
-from .randomness import seeded
+from .randomness import noise_of, seeded
 from .scoring import exact, reconstruct, target_of
 from .snapshots import Snapshots
+from .steps import TrainingStep, gradient_step
 from .terms import check_given
 
 __all__ = ["GivenUp", "Plan", "RunState", "Tick", "evaluate", "train"]
@@ -61,6 +64,8 @@ class Plan:
     corruptor: Corruptor | None = None
     reduce_learning_rate: bool = True
     early_stopping: bool = True
+    precision: torch.dtype = torch.float32
+    ranks: Ranks = ALONE
 
 
 class RunState:
@@ -163,7 +168,8 @@ def train(
     InputError
         When the schedule's weights do not fit the model's terms.
     """
-    with snapshots or Snapshots() as waiting:
+    step = plan.ranks.wrapped(TrainingStep(state.network, plan.precision))
+    with large_blocks_kept(), snapshots or Snapshots() as waiting:
         while not state.finished:
             asked = plan.schedule(state.history)
             if isinstance(asked, Branches):
@@ -172,7 +178,9 @@ def train(
             check_given(asked, state.history.terms)
             weights = {name: float(asked[name]) for name in state.history.terms}
             try:
-                record = yield from _one_epoch(state, training, validation, plan, weights, measure)
+                record = yield from _one_epoch(
+                    state, step, training, validation, plan, weights, measure
+                )
             except TrainingError as error:
                 if not state.kept_weights:
                     raise
@@ -191,6 +199,7 @@ def train(
 
 def _one_epoch(
     state: RunState,
+    step: torch.nn.Module,
     training: Batches,
     validation: Batches,
     plan: Plan,
@@ -198,30 +207,29 @@ def _one_epoch(
     measure: Callable[[], Mapping[str, float]],
 ) -> Generator[Tick, None, EpochRecord]:
     """Train one epoch, look at it, and return its record, which ``state`` now holds."""
-    network, history, device = state.network, state.history, training.device
+    network, history, device, ranks = state.network, state.history, training.device, plan.ranks
     epoch, started = len(history) + 1, time.perf_counter()
     rate = float(state.optimizer.param_groups[0]["lr"])
     branch = "" if state.race is None else history.path[-1]
-    totals = _Totals()
+    totals = _Totals(ranks)
 
     network.train()
-    for step, batch in enumerate(training.shuffled(plan.seed, epoch, plan.corruptor)):
-        with seeded(device, plan.seed, epoch, step):
-            terms = _terms(network, batch)
-            loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-            state.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
-            state.optimizer.step()
-        totals.add(terms, len(batch.images))
-        yield Tick(epoch, plan.epochs, step + 1, len(training), branch)
+    part_of = None if ranks.alone else ranks.part_of
+    for number, batch in enumerate(training.shuffled(plan.seed, epoch, plan.corruptor, part_of)):
+        key, part = (plan.seed, epoch, number), batch.part
+        # Whatever is drawn besides differs from the latent's noise, and from process to process.
+        with seeded(device, *key, ranks.rank), noise_of(device, part, *key):
+            terms = gradient_step(step, state.optimizer, batch, weights, ranks.share(part))
+        totals.add(terms, len(batch.images) if part is None else part.length)
+        yield Tick(epoch, plan.epochs, number + 1, len(training), branch)
 
     record = EpochRecord(
         epoch=epoch,
         training=totals.means(len(training.pictures), epoch, "training"),
-        validation=evaluate(network, validation, epoch),
+        validation=evaluate(network, validation, epoch, ranks),
         weights=weights,
         learning_rate=rate,
-        figures=dict(measure()),
+        figures=ranks.of_first(measure()),
         seconds=time.perf_counter() - started,
         path=history.path,
     )
@@ -260,35 +268,37 @@ def _give_up(state: RunState, error: TrainingError, snapshots: Snapshots) -> str
     return why
 
 
-def evaluate(network: Any, batches: Batches, epoch: int = 0) -> dict[str, float]:
-    """Return the unweighted loss terms over all pictures, in evaluation mode and float32."""
-    totals = _Totals()
+def evaluate(
+    network: Any, batches: Batches, epoch: int = 0, ranks: Ranks = ALONE
+) -> dict[str, float]:
+    """Return the unweighted loss terms over all pictures, in evaluation mode and float32.
+
+    Of several processes each looks at its own batches, and all return the same.
+    """
+    totals = _Totals(ranks)
     network.eval()
     with exact():
-        for images, _, kept, *_ in batches.in_order():
+        for number, (images, _, kept, *_) in enumerate(batches.in_order()):
+            # The first batch is everyone's, so that nobody is without the names of the terms.
+            if number and number % ranks.size != ranks.rank:
+                continue
             target = target_of(network, images, kept)
-            totals.add(network.losses(target, reconstruct(network, images, kept)), len(images))
+            terms = network.losses(target, reconstruct(network, images, kept))
+            totals.add(terms, len(images) if number or ranks.first else 0)
     return totals.means(len(batches.pictures), epoch, "validation")
-
-
-def _terms(network: Network, batch: Batch) -> Mapping[str, Tensor]:
-    """Return the loss terms of one training batch; only the network itself runs in bfloat16, on CUDA."""
-    with torch.autocast("cuda", torch.bfloat16, enabled=batch.images.device.type == "cuda"):
-        reconstruction = reconstruct(network, batch.images, batch.kept)
-    parts = {
-        name: part.float() for name, part in reconstruction._asdict().items() if part is not None
-    }
-    return network.losses(target_of(network, batch.clean, batch.kept), Reconstruction(**parts))
 
 
 class _Totals:
     """Loss terms summed over batches, on their device: reading a value would wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
         self.sums: dict[str, Tensor] = {}
         self.broken: dict[str, Tensor] = {}
 
     def add(self, terms: Mapping[str, Tensor], count: int) -> None:
+        if not count:  # a picture that only stands in, of which nothing counts
+            terms = {name: torch.zeros_like(term) for name, term in terms.items()}
         for name, term in terms.items():
             value = term.detach()
             self.sums[name] = self.sums.get(name, 0) + value * count
@@ -296,10 +306,11 @@ class _Totals:
 
     def means(self, count: int, epoch: int, part: str) -> dict[str, float]:
         """Return the means over ``count`` pictures; of broken terms the one that broke first is named."""
-        means = {name: float(total) / count for name, total in self.sums.items()}
-        first = max(
-            means, key=lambda name: (int(self.broken[name]), not math.isfinite(means[name]))
-        )
+        sums = self.ranks.summed(torch.stack(list(self.sums.values()))).tolist()
+        broken = self.ranks.summed(torch.stack(list(self.broken.values())).long()).tolist()
+        means = {name: total / count for name, total in zip(self.sums, sums, strict=True)}
+        counts = dict(zip(self.sums, broken, strict=True))
+        first = max(means, key=lambda name: (counts[name], not math.isfinite(means[name])))
         if not math.isfinite(means[first]):
             raise TrainingError(
                 f"the {part} loss term {first!r} became {means[first]} in epoch {epoch}; try a lower "

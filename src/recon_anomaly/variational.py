@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from .blocks import at_least_float32
 from .errors import InputError
 from .losses import kl_divergence, squared_error
 from .protocols import Reconstruction
+from .randomness import latent_noise
 
 __all__ = ["DenseVariational"]
 
@@ -59,7 +60,8 @@ class DenseVariational(nn.Module):
     def encode(self, images: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the latent's mean and log-variance, (n, latent_size) each."""
         flat = (self.features(images) if kept is None else kept).flatten(1)
-        return self.latent_mean(flat), self.limit(self.latent_log_variance(flat))
+        mean, log_variance = self.latent_mean(flat), self.latent_log_variance(flat)
+        return at_least_float32(mean), self.limit(at_least_float32(log_variance))
 
     def limit(self, log_variance: Tensor) -> Tensor:
         """Return the latent's log-variance in its range."""
@@ -67,8 +69,7 @@ class DenseVariational(nn.Module):
 
     def outputs(self, latent: Tensor) -> Tensor:
         """Return what the decoder makes of latents, before any range is given to it."""
-        outputs: Tensor = self.decoder(self.from_latent(latent).relu())
-        return outputs
+        return at_least_float32(self.decoder(self.from_latent(latent).relu()))
 
     def pixels(self, latent: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the pictures of latents, (n, c, h, w) in [0, 1], and their log-variance, if any."""
@@ -83,7 +84,7 @@ class DenseVariational(nn.Module):
         mean, log_variance = self.encode(images, kept)
         latent = mean
         if self.training:  # the reparameterisation: gradients reach the mean and the variance
-            latent = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+            latent = mean + (0.5 * log_variance).exp() * latent_noise(mean)
         return Reconstruction(*self.pixels(latent), mean, log_variance)
 
     def draw(self, images: Tensor, noise: Tensor) -> Iterator[Reconstruction]:

@@ -1,14 +1,17 @@
 """The command ``recon-anomaly``: fit, score, audit, bench, plugins.
 
 Data goes to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong
-usage, 130 interrupted. Everything heavy is imported inside the commands.
+usage, 130 interrupted, 143 ended by SIGTERM. Everything heavy is imported inside the commands.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
 import warnings
+from pathlib import Path
 
 from recon_anomaly.errors import PluginError, ReconAnomalyError
 
@@ -19,23 +22,30 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command; errors of users end it with one line and no traceback."""
+    streams = sys.stdout, sys.stderr
     warnings.showwarning = _show_warning
-    for stream in (sys.stdout, sys.stderr):
+    rank = os.environ.get("RANK", "0") if "TORCHELASTIC_RUN_ID" in os.environ else "0"
+    if rank != "0":
+        # Of the processes that torchrun starts the first one talks, and each of its errors.
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # to the end
+    for stream in {*streams, sys.stdout, sys.stderr}:
         if isinstance(stream, io.TextIOWrapper):  # a file's name may be any bytes
             stream.reconfigure(errors="surrogateescape")
+    before = signal.getsignal(signal.SIGTERM)
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # there a process that waits for others would not hear it
+        # As an exception, so that temporary files and branches go with the process.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
-    except PluginError as error:  # a name on the command line that nobody offers
-        _say(f"error: {error}")
-        sys.exit(2)
     except ReconAnomalyError as error:
-        _say(f"error: {error}")
-        sys.exit(1)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+        place = "" if rank == "0" else f"rank {rank}: "
+        print(f"{place}error: {error}", file=streams[1], flush=True)
+        # 2 is for a name on the command line that nobody offers.
+        sys.exit(2 if isinstance(error, PluginError) else 1)
+    finally:
+        sys.stdout, sys.stderr = streams
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    _say(f"warning: {message}")
+    print(f"warning: {message}", file=sys.stderr)

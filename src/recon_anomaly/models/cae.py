@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from recon_anomaly.blocks import decoder, encoder
+from recon_anomaly.blocks import at_least_float32, decoder, encoder
 from recon_anomaly.losses import root_mean_squared_error
 from recon_anomaly.protocols import ImageShape, Reconstruction
 
@@ -46,7 +46,7 @@ class CAENetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Reconstruction:
         """Reconstruct ``images``, (n, c, h, w) with h and w multiples of ``stride``."""
-        return Reconstruction(self.decoder(self.encoder(images)).sigmoid())
+        return Reconstruction(at_least_float32(self.decoder(self.encoder(images))).sigmoid())
 
     def losses(self, target: Tensor, reconstruction: Reconstruction) -> dict[str, Tensor]:
         """Return ``reconstruction``: the RMSE of each picture, averaged over the batch."""

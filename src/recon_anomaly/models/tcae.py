@@ -7,7 +7,7 @@ import os
 from torch import Tensor, nn
 
 from recon_anomaly.backbones import Backbone
-from recon_anomaly.blocks import decoder, halved
+from recon_anomaly.blocks import at_least_float32, decoder, halved
 from recon_anomaly.losses import root_mean_squared_error
 from recon_anomaly.protocols import ImageShape, Reconstruction
 
@@ -60,7 +60,7 @@ class TCAENetwork(nn.Module):
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Reconstruction:
         """Reconstruct ``images``, (n, c, h, w) with h and w multiples of ``stride``."""
         features = self.frozen(images) if kept is None else kept
-        return Reconstruction(self.decoder(features).sigmoid())
+        return Reconstruction(at_least_float32(self.decoder(features)).sigmoid())
 
     def losses(self, target: Tensor, reconstruction: Reconstruction) -> dict[str, Tensor]:
         """Return ``reconstruction``: the RMSE of each picture, averaged over the batch."""

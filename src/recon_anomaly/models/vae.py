@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from recon_anomaly.blocks import bounded, decoder, encoder, padded_size
@@ -137,8 +136,6 @@ class VAENetwork(DenseVariational):
     def pixels(self, latent: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the decoder's mean of latents, (n, c, h, w) in [0, 1], and a Gaussian one's log-variance."""
         outputs = self.outputs(latent)
-        # bfloat16, as autocast gives it, has no number between 0.996 and 1.
-        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
         if self.likelihood == "bernoulli":
             return bounded(outputs, *_LOGITS).sigmoid(), None
         mean, log_variance = outputs.chunk(2, dim=1)
