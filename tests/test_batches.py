@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from recon_anomaly.batches import Batches
+from recon_anomaly import batches as batches_module
+from recon_anomaly import residency
+from recon_anomaly.batches import Batch, Batches, as_float
 from recon_anomaly.images import PixelRange, measure_range
-from recon_anomaly.store import from_array
+from recon_anomaly.randomness import Part
+from recon_anomaly.residency import find_resident, sent
+from recon_anomaly.store import Pictures, from_array
 
 CPU = torch.device("cpu")
 
@@ -20,7 +24,11 @@ def numbered(count, shape=(2, 3, 1), dtype=np.uint8):
 
 
 def batches(array, batch_size=4):
-    return Batches(from_array(array), PixelRange(0.0, 1.0, array.dtype.name), batch_size, CPU)
+    return batches_of(from_array(array), batch_size)
+
+
+def batches_of(pictures, batch_size=4):
+    return Batches(pictures, PixelRange(0.0, 1.0, pictures.dtype.name), batch_size, CPU)
 
 
 def numbers(images):
@@ -261,3 +269,165 @@ def test_nothing_is_kept_unless_it_is_set():
     """Fresh batches come without features."""
     found = batches(numbered(5))
     assert [batch.kept for batch in (*found.in_order(), *found.shuffled(0, 1))] == [None] * 4
+
+
+# Floats and parts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("low", [0.0, -3.0, 7.0])
+def test_floats_are_the_same_bits_whatever_the_range_begins_with(low, dtype):
+    """Taking no 0 away saves a pass and no bit: it is (x - low) / (high - low) in float32."""
+    array = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 2)).astype(dtype)
+    wanted = (array.astype(np.float32) - np.float32(low)) / np.float32(255.0 - low)
+    found = as_float(array.copy(), PixelRange(low, 255.0, array.dtype.name), CPU)
+    assert np.array_equal(found.permute(0, 2, 3, 1).numpy(), wanted)
+
+
+def test_the_bits_of_uint16_become_the_same_floats(monkeypatch):
+    """Where 16 bits travel as int16, numbers from 32768 on are not negative."""
+    array = np.arange(2**16, dtype=np.uint16).reshape(4, 128, 128, 1)
+    pixel_range = measure_range(array)
+    wanted = as_float(array, pixel_range, CPU)
+    monkeypatch.setattr(
+        batches_module, "sent", lambda array, device: torch.from_numpy(array.view(np.int16))
+    )
+    assert torch.equal(as_float(array, pixel_range, CPU), wanted)
+    assert wanted.max() == 1
+
+
+def third_of(whole):
+    return Part.of(whole, 1, 3)
+
+
+def test_a_part_is_what_the_whole_batch_has_there():
+    """Pictures, features and their place are those of the whole batch between its first and its last."""
+    store = with_kept(10)
+    for whole, found in zip(
+        store.shuffled(3, 1), store.shuffled(3, 1, part_of=third_of), strict=True
+    ):
+        part = Part.of(len(whole.images), 1, 3)
+        inside = slice(part.first, part.first + max(part.length, 1))
+        assert found.part == part
+        assert numbers(found.images) == numbers(whole.images)[inside]
+        assert numbers(found.kept) == numbers(whole.kept)[inside]
+        assert whole.part is None
+
+
+# On a device with memory of its own ------------------------------------------------------------------
+
+
+@pytest.fixture
+def resident(monkeypatch):
+    """Let the CPU be a device that holds a copy of a store."""
+    monkeypatch.setattr(residency, "free_on", lambda device: 10**9)
+
+
+def everything(store):
+    """All that a store's iterators give, in two epochs."""
+    found = [*store.shuffled(3, 1), *store.shuffled(3, 2), *store.in_order(), *store.full()]
+    return found + [Batch(images, images) for images in store]
+
+
+@pytest.mark.parametrize("index", [None, [7, 2, 5, 9, 0]])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_resident_store_gives_the_same_batches(dtype, index, monkeypatch):
+    """Bits, order, layout, what is kept and what is repeated are those of batches cut on the host."""
+    array = np.random.default_rng(0).integers(0, 256, (10, 4, 5, 2)).astype(dtype)
+    pictures = from_array(array) if index is None else from_array(array).take(index)
+    store = Batches(pictures, PixelRange(3.0, 255.0, array.dtype.name), 4, CPU)
+    store.kept = np.random.default_rng(1).random((len(pictures), 2, 2, 3), np.float32)
+    wanted = everything(store)
+    monkeypatch.setattr(residency, "free_on", lambda device: 10**9)
+    store = Batches(pictures, store.pixel_range, 4, CPU)
+    store.kept = np.random.default_rng(1).random((len(pictures), 2, 2, 3), np.float32)
+    found = everything(store)
+    assert find_resident(array, CPU) is not None
+    assert find_resident(store.kept, CPU) is not None
+    for batch, other in zip(found, wanted, strict=True):
+        assert torch.equal(batch.images, other.images)
+        assert batch.images is batch.clean
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        assert (batch.kept is None) == (other.kept is None)
+        assert batch.kept is None or torch.equal(batch.kept, other.kept)
+        assert batch.repeated == other.repeated
+
+
+def test_a_resident_store_is_not_read_again(resident, monkeypatch):
+    """After the first epoch's start no pixel is read on the host, in no epoch and in no validation."""
+    whole = from_array(numbered(10))
+    training, validation = batches_of(whole.take(range(7))), batches_of(whole.take([9, 8, 7]))
+    first = training.shuffled(0, 1)
+    next(first)
+    monkeypatch.setattr(Pictures, "batch", None)
+    assert len(list(first)) == 1
+    assert sorted(joined(training.shuffled(0, 2))) == list(range(7))
+    assert [numbers(images) for images in validation] == [[9, 8, 7]]
+
+
+def test_whether_a_store_fits_is_asked_once(monkeypatch):
+    """A training that began without a resident store goes on without, whatever becomes free later."""
+    asked = []
+    monkeypatch.setattr(residency, "free_on", lambda device: asked.append(device) or 0)
+    store = batches(numbered(10))
+    for epoch in range(3):
+        list(store.shuffled(0, epoch))
+    assert asked == [CPU]
+
+
+def test_the_order_is_sent_once_an_epoch(resident, monkeypatch):
+    """An epoch sends the numbers of the pictures, and after that nothing."""
+    store = batches(numbered(10), 2)
+    list(store.shuffled(0, 1))
+    sendings = []
+    monkeypatch.setattr(
+        batches_module, "sent", lambda array, device: sendings.append(array) or sent(array, device)
+    )
+    given = joined(store.shuffled(0, 2))
+    assert [array.tolist() for array in sendings] == [given]
+
+
+def test_a_batch_of_a_resident_store_may_be_written_to(resident):
+    """The resident is left as it is, floats among them."""
+    array = numbered(6, dtype=np.float32)
+    store = batches(array)
+    store.kept = array + 1
+    for batch in everything(store):
+        batch.images.zero_()
+        if batch.kept is not None:
+            batch.kept.zero_()
+    assert np.array_equal(find_resident(array, CPU).tensor.numpy(), numbered(6))
+    assert np.array_equal(find_resident(store.kept, CPU).tensor.numpy(), numbered(6) + 1)
+
+
+def test_parts_of_a_resident_store_are_the_same(resident):
+    """Several processes that train together may each hold the store on a GPU of their own."""
+    store = with_kept(10)
+    found = [numbers(batch.images) for batch in store.shuffled(3, 1, part_of=third_of)]
+    assert found == [numbers(batch.kept) for batch in store.shuffled(3, 1, part_of=third_of)]
+    order = joined(store.shuffled(3, 1))
+    assert found == [order[1:2], order[5:6], order[8:9]]
+
+
+@pytest.mark.parametrize("iterate", [Batches.in_order, Batches.full, iter])
+def test_what_is_read_once_is_not_sent_whole(iterate, resident):
+    """A pass over the pictures alone, as scoring is, leaves the device's memory to the network."""
+    store = batches(numbered(10))
+    list(iterate(store))
+    assert find_resident(store.pictures.array, CPU) is None
+
+
+def test_spoiled_pictures_are_made_on_the_host(resident):
+    """A corruptor works on the CPU, so that no store is sent whole for it."""
+    store = batches(numbered(10))
+    list(store.shuffled(0, 1, add_noise))
+    assert find_resident(store.pictures.array, CPU) is None
+
+
+def test_spoiled_pictures_make_no_way_back():
+    """To a device whose tensors cannot be read they come as well, clean and spoiled."""
+    meta = torch.device("meta")
+    store = Batches(from_array(numbered(5)), PixelRange(0.0, 1.0, "uint8"), 4, meta)
+    found = list(store.shuffled(0, 1, add_noise))
+    assert [(batch.images.device, batch.clean.device) for batch in found] == [(meta, meta)] * 2
+    assert [batch.images.shape for batch in found] == [(4, 1, 2, 3), (1, 1, 2, 3)]
