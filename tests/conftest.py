@@ -127,3 +127,23 @@ def acme(acme_site, monkeypatch):
     plugin_manager.cache_clear()
     yield acme_site
     plugin_manager.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def started_cluster():
+    """A Dask cluster of two worker processes on this machine, of one thread each."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(started_cluster):
+    """That cluster with both workers: a test before may have ended one, which is then started anew."""
+    from dask.distributed import Client
+
+    with Client(started_cluster.scheduler_address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+    return started_cluster

@@ -5,6 +5,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
 
 from recon_anomaly import (
@@ -55,6 +57,20 @@ def data(good, bad):
     labels = np.repeat([0, 1], [10, 8])
     tests = LabelledPictures("defects", from_array(test), labels, ("good",) * 10 + ("corner",) * 8)
     return BenchData("squares", from_array(good[:30]), tests, (16, 16))
+
+
+@pytest.fixture
+def parts_folder(tmp_path, good, bad):
+    """Small squares as files: 24 to train, 6 good and 8 bad to test."""
+    for place, pictures in {
+        "train/ok": good[:24],
+        "test/ok": good[24:30],
+        "test/def": bad,
+    }.items():
+        (tmp_path / "parts" / place).mkdir(parents=True)
+        for k, picture in enumerate(pictures):
+            Image.fromarray(picture[..., 0]).save(tmp_path / "parts" / place / f"{k}.png")
+    return tmp_path / "parts"
 
 
 def test_there_is_a_record_for_each_model_scorer_and_test_set():
@@ -574,4 +590,29 @@ def test_what_is_wrong_with_schedules_and_variants_shows_first(data, tmp_path, w
     out = tmp_path / "out.jsonl"
     with pytest.raises(InputError, match=words):
         run_bench(data, corruptors=[], out=out, **{**TINY, **wrong})
+    assert not out.exists()
+
+
+def test_a_memory_budget_holds_for_what_is_read(tmp_path, parts_folder):
+    """Beyond it pictures are in a file, with the same figures; one below a batch is refused at once."""
+    settings = SMALL | {"models": ["mean"]}
+    begun = next(iter_bench(parts_folder, memory_budget=4096, **settings))
+    assert not begun.data.train.in_memory
+    assert next(iter_bench(parts_folder, **settings)).data.train.in_memory
+    mapped = run_bench(parts_folder, memory_budget=4096, **settings)
+    assert _settled(mapped) == _settled(run_bench(parts_folder, **settings))
+    out = tmp_path / "a.jsonl"
+    with pytest.raises(InputError, match="memory_budget is 4000 bytes, and one batch"):
+        run_bench(parts_folder, memory_budget=4000, out=out, **settings)
+    with pytest.raises(InputError, match="memory_budget is 2048 bytes"):  # of each of two jobs
+        run_bench(parts_folder, memory_budget=4096, jobs=2, out=out, **settings)
+    assert not out.exists()
+
+
+def test_a_precision_that_the_device_does_not_know_shows_first(data, tmp_path, monkeypatch):
+    """Before anything is read or written."""
+    monkeypatch.setattr("recon_anomaly.bench.choose_device", lambda name: torch.device("mps"))
+    out = tmp_path / "a.jsonl"
+    with pytest.raises(InputError, match="not known to work on 'mps'"):
+        run_bench("nowhere", precision="bfloat16", device="mps", out=out, **TINY)
     assert not out.exists()

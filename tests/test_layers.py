@@ -12,7 +12,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
     {"errors", "protocols", "history", "hookspecs"},
     {"registry", "builtin", "images", "writing", "thresholds", "metrics"}
     | {"resampling", "terms", "ramps"},
-    {"decoding", "store", "pictures", "layouts", "datasets"}
+    {"decoding", "memory", "reading", "store", "pictures", "layouts", "datasets"}
     | {
         "castings",
         "synthetic",
@@ -23,11 +23,34 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "parts",
         "audit",
     },
-    {"backbones", "weights", "blocks", "losses", "variational", "devices", "randomness", "batches"},
+    {
+        "backbones",
+        "weights",
+        "blocks",
+        "losses",
+        "variational",
+        "devices",
+        "randomness",
+        "residency",
+        "batches",
+        "streams",
+    }
+    | {"allocation", "distributed", "clusters", "jobs"},
     {"models", "scorers", "corruptors", "schedules"},
-    {"recipes", "scoring", "snapshots", "races", "training", "keeping", "checkpoints", "fitting"},
-    {"inputs", "fitted", "detector", "estimators", "saving", "testing"},
+    {
+        "recipes",
+        "scoring",
+        "steps",
+        "snapshots",
+        "races",
+        "training",
+        "keeping",
+        "checkpoints",
+        "fitting",
+    },
+    {"inputs", "fitted", "detector", "estimators", "saving", "clusterscoring", "testing"},
     {"benchdata", "settings", "events", "bench", "records", "decisions"}
+    | {"cellruns", "gridruns", "readiness"}
     | {"labelling", "grid", "variants", "observations", "ledger"}
     | {
         "cells",
@@ -61,13 +84,18 @@ SKLEARN = {
 }
 TORCH = {
     "backbones",
+    "residency",
     "weights",
     "variational",
     "blocks",
     "losses",
     "devices",
     "randomness",
+    "distributed",
+    "jobs",
+    "steps",
     "batches",
+    "streams",
     "models",
     "scorers",
     "scoring",

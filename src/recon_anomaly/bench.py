@@ -8,27 +8,28 @@ that makes them, so each scorer has one of its own.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .benchdata import BenchData, corrupted, read_data
-from .detector import Observed
-from .devices import choose_device
+from .cellruns import Ground
+from .devices import choose_device, choose_precision
 from .errors import InputError, TrainingError
-from .events import Cell, Event, Failed, Fitted, begin
-from .grid import UNTRAINED, Row, build_rows
-from .history import EpochRecord
+from .events import Begun, Event, Failed, begin
+from .grid import UNTRAINED, build_rows
+from .gridruns import run_all, runs_of, trained_otherwise
+from .inputs import check_budget
+from .jobs import pool
 from .labelling import with_labels
 from .ledger import Ledger
-from .records import record_of, trivial_record
+from .readiness import check_everywhere, precisions_here
+from .records import trivial_record
 from .registry import build
-from .settings import Settings
-from .store import Pictures, joined
+from .settings import Settings, key_of
 from .thresholds import value
-from .training import Tick
 from .variants import Schedule, check_grid
 
 __all__ = ["DEFAULT_CORRUPTORS", "DEFAULT_MODELS", "iter_bench", "run_bench"]
@@ -38,7 +39,7 @@ DEFAULT_CORRUPTORS = ("gaussian", "salt-and-pepper", "objects")
 
 
 def run_bench(*args: Any, **kwargs: Any) -> list[dict[str, Any]]:
-    """Run `iter_bench` to its end and return the records alone.
+    """Run `iter_bench` to its end and return the records alone, in the grid's order.
 
     Examples
     --------
@@ -47,7 +48,14 @@ def run_bench(*args: Any, **kwargs: Any) -> list[dict[str, Any]]:
     [('everything-defective', 'gaussian'), ('everything-defective', 'defects'),
      ('pca', 'gaussian'), ('pca', 'defects')]
     """
-    return [event for event in iter_bench(*args, **kwargs) if isinstance(event, dict)]
+    records: dict[str, dict[str, Any]] = {}
+    keys: tuple[str, ...] = ()
+    for event in iter_bench(*args, **kwargs):
+        if isinstance(event, Begun):
+            keys = event.keys
+        elif isinstance(event, dict):
+            records[event["key"]] = event
+    return [records[key] for key in keys]
 
 
 def iter_bench(
@@ -64,15 +72,19 @@ def iter_bench(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    precision: str = "auto",
     labelled_validation: bool = False,
     every_epoch: bool = False,
     split_by_part: bool = False,
     drop_leaked: bool = False,
     threshold: float | None = None,
     skip_unreadable: bool = False,
+    memory_budget: int | None = None,
     device: str = "auto",
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    jobs: int | None = None,
+    dask: str | None = None,
 ) -> Iterator[Event]:
     """Train and score a grid, giving what happens as it happens; records are plain dictionaries.
 
@@ -101,6 +113,9 @@ def iter_bench(
         As in `ReconstructionDetector`, for all that are trained; by default each model's own. A
         schedule that lays out its own epochs is trained by these; a note of `Begun` has the numbers where
         they differ.
+    precision : {"auto", "float32", "bfloat16"}
+        As in `ReconstructionDetector`. What "auto" takes has to be the same in all processes, and where records
+        that are gone on from were trained in another one, a note of `Begun` says so.
     labelled_validation : bool
         Take labelled pictures to validate on, as `with_labels` says, also where no schedule needs them. All
         models and schedules are then tested on the same pictures, and have the decision
@@ -117,18 +132,32 @@ def iter_bench(
         Adds the decisions of this fixed threshold, in the unit of the one scorer.
     skip_unreadable : bool
         Leave out files that cannot be read, and list them in the notes of `Begun`.
+    memory_budget : int, optional
+        Bytes of memory for each store of pictures that is read or made, beyond which it is a memory-mapped
+        file; by default a quarter of what is available. With ``jobs`` or ``dask`` the trainings that
+        run at a time on a machine have as much together for what each keeps of its own, an even share
+        each, which has to hold a batch.
     device : str
         "auto" or a torch device's name.
     out : path, optional
         A JSON-lines file, rewritten whole after each record.
     resume : bool
         Keep the records that ``out`` has, and run only what is missing.
+    jobs : int, optional
+        Train that many models at a time, each on one thread in a process of its own; -1 means as many as
+        there are cores. The records are the same for every number of jobs, but for dates, seconds and
+        memory. By default models are trained one after the other in this process, on all cores,
+        which may round the last bits otherwise.
+    dask : str, optional
+        Address of a Dask scheduler, such as ``tcp://192.168.0.2:8786``: as with ``jobs``, on a cluster.
+        ``device`` is then that of the workers.
 
     Yields
     ------
     Begun, Cell, Tick, EpochRecord, Fitted, Failed or dict
         `Begun` once, before any training. For each training a `Cell`, ticks and epochs, then
         its records and `Fitted`, or `Failed`. Records that ``out`` has come without their training.
+        With ``jobs`` or ``dask`` there are no ticks and epochs, and trainings come as they end.
 
     Raises
     ------
@@ -138,12 +167,13 @@ def iter_bench(
         At the end, when trainings failed; the records of the others are whole.
     SavedFileError
         When ``out`` exists and ``resume`` is not given, or cannot be written.
+    WorkerError
+        When a process ended before its training, as for want of memory; ``out`` has what was done.
     """
     params, grid = dict(model_params or {}), dict(model_grid or {})
     check_grid(models, params, grid, schedules, scorers, corruptors, seeds, epochs)
     for scorer in scorers:
         build("scorer", scorer)
-    choose_device(device)
     if threshold is not None:
         value(np.empty(0), threshold=threshold)
         if len(scorers) > 1:
@@ -151,111 +181,62 @@ def iter_bench(
                 f"threshold={threshold} is in the unit of one scorer; got {', '.join(scorers)}: name "
                 "one, or leave the threshold out"
             )
-    ledger = Ledger(out, resume, threshold)
-    data = read_data(data, image_size, skip_unreadable)
-    if split_by_part and data.parts is None:
-        data = data.by_part()
-    recipe: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-    }
-    rows = build_rows(models, params, grid, schedules, data.train, **recipe)
-    if labelled_validation or any(row.needs_labels for row in rows):
-        data = with_labels(data)
-    begun = begin(data, rows, corruptors, drop_leaked, every_epoch)
-    yield begun
-    data = begun.data
-    spoiling = corruptors if (data.test.labels == 0).any() else ()
-    tests = [corrupted(data, name, build("corruptor", name)[0]) for name in spoiling] + [data.test]
-    every_epoch = every_epoch and len(np.unique(data.test.labels)) == 2
-    settings = Settings(data, drop_leaked, every_epoch, data.checksum())
-    ledger.note_leakage(settings.checksum, begun.leaked)
-
-    for test in tests:
-        made = settings.of(UNTRAINED, None, None, test.name)
-        if ledger.knows(made):
-            yield ledger.known(made)
+    with pool(jobs, dask) as workers:
+        if workers is None or dask is None:  # else the device is that of the workers
+            choose_precision(precision, choose_device(device), 0)
+        ledger = Ledger(out, resume, threshold)
+        data = read_data(data, image_size, skip_unreadable, memory_budget)
+        if split_by_part and data.parts is None:
+            data = data.by_part(memory_budget=memory_budget)
+        recipe: dict[str, Any] = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "precision": precision,
+        }
+        rows = build_rows(models, params, grid, schedules, data.train, **recipe)
+        sharing = 1 if workers is None else workers.per_machine
+        share = None if memory_budget is None else memory_budget // sharing
+        for row in rows:
+            check_budget(share, data.train.shape, data.train.dtype, row.batch())
+        if workers is None:
+            precisions = precisions_here(rows, data.train.shape, device)
         else:
-            yield ledger.keep(trivial_record(made, test, data))
-    failed: list[str] = []
-    cells = [
-        (seed, row, group)
-        for seed in seeds
-        for row in rows
-        for group in ([[scorer] for scorer in scorers] if row.needs_labels else [list(scorers)])
-    ]
-    for number, (seed, row, group) in enumerate(cells, start=1):
-        missing = []
-        for scorer in group:
-            for test in tests:
-                made = settings.of(row, seed, scorer, test.name)
-                if ledger.knows(made):
-                    yield ledger.known(made)
-                else:
-                    missing.append((scorer, test, made))
-        if not missing:
-            continue
-        training = _said_of(row, seed, group)
-        cell = Cell(**training, number=number, count=len(cells), epochs=row.planned)
-        yield cell
-        good, validation = data.split_validation(0.2, seed)
-        detector = row.detector(group[0], seed, device)
-        started = time.perf_counter()
-        try:
-            fitting = detector.iter_fit(
-                good,
-                validation_data=_labelled(validation, data) if row.needs_labels else validation,
-                observed=data.test.pictures if every_epoch and row.schedule is not None else None,
-                observed_scorers=group,
-            )
-            seen = yield from _without_observed(fitting)
-        except TrainingError as error:  # the other cells are worth having
-            failed.append(f"{cell.title}: {error}")
-            yield Failed(**training, error=error)
-            continue
-        fit_seconds = round(time.perf_counter() - started, 3)
-        for scorer in group:
-            scored = detector.with_scorer(scorer, validation)
-            defects = None if data.defects is None else scored.anomaly_score(data.defects)
-            for wanted, test, made in missing:
-                if wanted == scorer:
-                    record = record_of(
-                        made, scored, test, data, defect_scores=defects, observed=seen
-                    )
-                    yield ledger.keep(record | {"fit_seconds": fit_seconds})
-        yield Fitted(**training, detector=detector, tests=tests)
-    if failed:
-        raise TrainingError(f"{len(failed)} of {len(cells)} trainings failed: {'; '.join(failed)}")
+            precisions = check_everywhere(workers, rows, scorers, data.train.shape, device)
+        if labelled_validation or any(row.needs_labels for row in rows):
+            data = with_labels(data)
+        begun = begin(data, rows, corruptors, drop_leaked, every_epoch)
+        data = begun.data
+        spoiling = corruptors if (data.test.labels == 0).any() else ()
+        every_epoch = every_epoch and len(np.unique(data.test.labels)) == 2
+        settings = Settings(data, drop_leaked, every_epoch, data.checksum())
+        names = [*spoiling, data.test.name]
+        trivial = [settings.of(UNTRAINED, None, None, name) for name in names]
+        runs = runs_of(rows, seeds, scorers, names, settings)
+        wanted = [missing.settings for run in runs for missing in run.missing]
+        keys = tuple(map(key_of, trivial + wanted))
+        notes = begun.notes + trained_otherwise(runs, ledger, rows, precisions)
+        if workers is not None:
+            notes += workers.notes
+        yield replace(begun, keys=keys, notes=notes)
 
-
-def _without_observed(
-    fitting: Iterator[Tick | EpochRecord | Observed],
-) -> Generator[Tick | EpochRecord, None, list[Observed]]:
-    """Hand a training's events on, and return what was observed of the test pictures."""
-    seen = []
-    for event in fitting:
-        if isinstance(event, Observed):
-            seen.append(event)
-        else:
+        tests = [
+            corrupted(data, name, build("corruptor", name)[0], memory_budget=memory_budget)
+            for name in spoiling
+        ]
+        tests.append(data.test)
+        ledger.note_leakage(settings.checksum, begun.leaked)
+        ledger.plan(keys)
+        for made, test in zip(trivial, tests, strict=True):
+            if ledger.knows(made):
+                yield ledger.known(made)
+            else:
+                yield ledger.keep(trivial_record(made, test, data))
+        ground = Ground(data, tests, every_epoch, device, memory_budget, sharing)
+        failed: list[str] = []
+        for event in run_all(ground, runs, ledger, workers):
             yield event
-    return seen
-
-
-def _said_of(row: Row, seed: int, group: Sequence[str]) -> dict[str, Any]:
-    """Return what the events of a training say of it."""
-    return {
-        "model": row.model,
-        "model_params": row.model_params,
-        "schedule": row.schedule,
-        "schedule_params": row.schedule_params,
-        "seed": seed,
-        "scorer": group[0] if row.needs_labels else None,
-    }
-
-
-def _labelled(validation: Pictures, data: BenchData) -> tuple[Pictures, np.ndarray]:
-    """Return the good validation pictures with the defects, and labels as ``fit`` wants them."""
-    assert data.defects is not None
-    labels = np.repeat([1, -1], [len(validation), len(data.defects)])
-    return joined(validation, data.defects), labels
+            if isinstance(event, Failed):
+                failed.append(f"{event.title}: {event.error}")
+    if failed:
+        raise TrainingError(f"{len(failed)} of {len(runs)} trainings failed: {'; '.join(failed)}")

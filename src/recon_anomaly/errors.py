@@ -9,6 +9,7 @@
     ├── PluginError           (LookupError)     a name that no plugin, or several, offer
     ├── TrainingError         (ArithmeticError) a loss became NaN or infinite
     ├── SavedFileError        (ValueError)      a detector or checkpoint that cannot be read or written
+    ├── WorkerError           (RuntimeError)    a process that was given work ended before it was done
     └── NotFittedError        (scikit-learn's)  lives in ``fitted``, where scikit-learn is at home
 
 Each message says what was got, what was wanted and what to change.
@@ -31,6 +32,7 @@ __all__ = [
     "TrainingWarning",
     "WeightsError",
     "WeightsWarning",
+    "WorkerError",
 ]
 
 
@@ -72,6 +74,10 @@ class TrainingError(ReconAnomalyError, ArithmeticError):
 
 class SavedFileError(ReconAnomalyError, ValueError):
     """A saved detector or checkpoint that cannot be read, written or trusted."""
+
+
+class WorkerError(ReconAnomalyError, RuntimeError):
+    """A process that was given work ended before it was done, as for want of memory."""
 
 
 class PluginWarning(UserWarning):

@@ -35,12 +35,16 @@ class Begun:
         on come from, and where schedules train for different numbers of epochs.
     defects_leakage : Leakage or None
         Which test pictures stand in the defects to validate on; none is dropped for it.
+    keys : tuple of str
+        Those of all records that will come, in the grid's order; where several are trained at a time,
+        they come as they are ready.
     """
 
     data: BenchData
     leakage: Leakage
     notes: tuple[str, ...]
     defects_leakage: Leakage | None = None
+    keys: tuple[str, ...] = ()
 
     @property
     def leaked(self) -> dict[str, int]:
@@ -107,7 +111,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell(Training):
-    """One training that is about to start.
+    """One training that is about to start; with jobs or Dask, one that has just ended.
 
     Attributes
     ----------

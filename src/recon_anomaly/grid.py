@@ -9,7 +9,7 @@ from typing import Any
 from .backbones import weights_checksums
 from .batches import Batches
 from .decisions import EVERYTHING_DEFECTIVE
-from .devices import choose_device
+from .devices import choose_device, choose_precision
 from .errors import TrainingError
 from .estimators import ReconstructionDetector
 from .history import History
@@ -38,6 +38,8 @@ class Row:
     epochs, batch_size, learning_rate : int, int, float or None
         What the detector is given. A closed form gets no epochs and no learning rate, a schedule that
         lays out its own epochs none either.
+    precision : str or None
+        In which the network is trained, as in `ReconstructionDetector`; None for a closed form.
     planned : int or None
         How many epochs that makes, at the most; None for a closed form.
     needs_labels : bool
@@ -55,12 +57,15 @@ class Row:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    precision: str | None = None
     planned: int | None = None
     needs_labels: bool = False
     weights: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
 
-    def detector(self, scorer: str, seed: int, device: str = "auto") -> ReconstructionDetector:
+    def detector(
+        self, scorer: str, seed: int, device: str = "auto", memory_budget: int | None = None
+    ) -> ReconstructionDetector:
         """Return the detector that this row trains, not yet fitted."""
         return ReconstructionDetector(
             self.model,
@@ -73,7 +78,14 @@ class Row:
             learning_rate=self.learning_rate,
             random_state=seed,
             device=device,
+            precision=self.precision or "auto",
+            memory_budget=memory_budget,
         )
+
+    def batch(self) -> int:
+        """Return how many pictures a batch has, whoever says it: the row or the model's own recipe."""
+        size: int = self.detector("mse", 0)._recipe()["batch_size"]
+        return size
 
 
 UNTRAINED = Row(EVERYTHING_DEFECTIVE)
@@ -90,6 +102,7 @@ def build_rows(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    precision: str = "auto",
 ) -> list[Row]:
     """Build every network once and throw it away, so that what is wrong shows before hours of training.
 
@@ -98,7 +111,7 @@ def build_rows(
 
     Parameters
     ----------
-    models, model_params, model_grid, schedules, epochs, batch_size, learning_rate
+    models, model_params, model_grid, schedules, epochs, batch_size, learning_rate, precision
         As in `iter_bench`.
     pictures : Pictures
         To train on.
@@ -114,10 +127,12 @@ def build_rows(
         When a parameter is wrong, weights are missing, a plugin cannot be imported, or a schedule names a
         term that a model does not have or gives weights that no training takes.
     """
+    cpu = choose_device("cpu")
+    choose_precision(precision, cpu, 0)
     rows = []
     for model in models:
         for params in variants_of(model, model_params, model_grid):
-            with seeded(choose_device("cpu"), 0):
+            with seeded(cpu, 0):
                 network = build_network(load("model", model), pictures.shape, params)
             weights = weights_checksums(network)
             if hasattr(network, "fit_batches"):
@@ -136,6 +151,7 @@ def build_rows(
                     epochs=epochs if getattr(schedule, "planned_epochs", None) is None else None,
                     batch_size=batch_size,
                     learning_rate=learning_rate,
+                    precision=precision,
                     needs_labels=bool(getattr(schedule, "needs", ())),
                     weights=weights,
                     parts=tuple(getattr(schedule, "parts", ())),

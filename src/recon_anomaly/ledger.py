@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .decisions import decide
@@ -39,8 +39,16 @@ class Ledger:
         self.out = out
         self.threshold = threshold
         self.leakage: dict[str, int] = {}
+        self._places: dict[str, int] = {}
         self._records = start_records(out, resume)
         self._done = {record["key"]: record for record in self._records}
+
+    def plan(self, keys: Sequence[str]) -> None:
+        """Say which records this bench makes: in the file they stand in this order, after any others.
+
+        Records may be kept in any order, as several processes bring them.
+        """
+        self._places = {key: place for place, key in enumerate(keys)}
 
     def note_leakage(self, checksum: str, leakage: dict[str, int]) -> None:
         """Put what is known of the data now beside its figures, also those of an earlier day."""
@@ -62,8 +70,9 @@ class Ledger:
         kept = self._decided({**record, "leakage": self.leakage})
         self._records.append(kept)
         if self.out is not None:
+            ordered = sorted(self._records, key=lambda line: self._places.get(line["key"], -1))
             with whole_file(self.out) as temporary:
-                temporary.write_text("".join(json.dumps(line) + "\n" for line in self._records))
+                temporary.write_text("".join(json.dumps(line) + "\n" for line in ordered))
         return kept
 
     def _decided(self, record: dict[str, Any]) -> dict[str, Any]:

@@ -135,6 +135,7 @@ def _klimkevicius(epochs: int) -> list[_Grid]:
             "seeds": (42,),
             "image_size": 256,
             "epochs": epochs,
+            "precision": "float32",
         }
     ]
 
@@ -146,6 +147,7 @@ def _nakata(epochs: int) -> list[_Grid]:
         "corruptors": (),
         "image_size": 256,
         "labelled_validation": True,
+        "precision": "float32",
     }
     networks: _Grid = common | {
         "models": ("vae",),

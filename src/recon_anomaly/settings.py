@@ -66,6 +66,7 @@ class Settings:
             "epochs": row.epochs,
             "batch_size": row.batch_size,
             "learning_rate": row.learning_rate,
+            "precision": row.precision,
             "schedule": row.schedule,
             "schedule_params": dict(row.schedule_params),
             # Only these records have the figures of every epoch.

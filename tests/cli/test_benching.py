@@ -242,6 +242,7 @@ def test_the_presets_own_settings_count_where_no_option_is_given(both, run, monk
     (_, _, first), (_, _, second), _ = seen
     assert first["models"][:4] == ["cae", "cvae", "tcae", "tcvae"]
     assert (first["scorers"], first["seeds"], first["epochs"]) == (("mse",), (42,), 50)
+    assert (first["precision"], "memory_budget" in first) == ("float32", False)
     assert (first["resume"], second["resume"]) == (False, True)
 
 
@@ -359,6 +360,14 @@ def test_tables_fit_on_a_terminal(monkeypatch, width, records):
         (["--csv", "nowhere/a.csv"], 1, "cannot write nowhere/a.csv"),
         (["--markdown", "EMPTY"], 1, "it is a folder"),
         (["--device", "cuda:99"], 1, "known are: auto"),
+        (["--jobs", "0"], 1, "jobs=0: a whole number from 1 on is wanted"),
+        (["--jobs", "2", "--dask", "tcp://127.0.0.1:1"], 1, "leave one of them out"),
+        (["--dask", "scheduler"], 1, "is no address of a scheduler"),
+        (
+            ["--preset", "klimkevicius", "--data", "EMPTY", "--dask", "scheduler"],
+            1,
+            "is no address of a scheduler",
+        ),
     ],
 )
 def test_errors_come_first_and_have_their_code(tmp_path, run, arguments, code, words):
@@ -481,3 +490,19 @@ def test_the_nakata_preset_runs_its_grids_on_every_set(castings, run, tmp_path):
     assert "data sets: 1, trainings of networks: 8, models in closed form: 4\n" in errors
     assert "Table 6" in page
     assert run(*command, "--scorers", "mse", "--resume")[1] == page
+
+
+def test_precision_and_memory_beat_the_presets(both, run, monkeypatch):
+    """Pictures are read under the budget, and the grids hear of both."""
+    seen = []
+
+    def listening(data, **settings):
+        seen.append((data.train.in_memory, settings["precision"], settings["memory_budget"]))
+        return iter(())
+
+    monkeypatch.setattr("recon_anomaly.cli.benching.iter_bench", listening)
+    command = ["bench", "--preset", "klimkevicius", "--data", both, "--image-size", "16"]
+    command += ["--precision", "auto", "--memory-budget", "4kB", "--out", both / "k.jsonl"]
+    code, _, errors = run(*command)
+    assert code == 0, errors
+    assert seen == [(False, "auto", 4000)] * 3

@@ -1,11 +1,13 @@
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
@@ -144,6 +146,43 @@ def test_fit_takes_defects_to_validate_on(folder, run, good):
     assert code == 1
     assert "--defects DIR" in errors
     assert "awl-loss" in errors
+
+
+def test_fit_keeps_to_its_memory_budget(folder, run, monkeypatch):
+    """Pictures beyond --memory-budget lie in files, those to validate on too, and the result is the same."""
+    from recon_anomaly.cli import fitting
+
+    stores = []
+
+    def remembered(function):
+        def call(*arguments, **options):
+            stores.append(function(*arguments, **options))
+            return stores[-1]
+
+        return call
+
+    for name in ("read_pictures", "joined"):
+        monkeypatch.setattr(fitting, name, remembered(getattr(fitting, name)))
+    out = folder / "cvae.safetensors"
+    command = ["fit", folder / "good", "-o", out, "--model", "cvae", *FAST]
+    command += ["--defects", folder / "new", "--batch-size", "4"]
+    files = []
+    for options in ([], ["--memory-budget", "1.5KiB"]):
+        code, _, errors = run(*command, *options)
+        assert code == 0, errors
+        files.append(load(out).network_.state_dict())
+    assert [len(store) for store in stores] == 2 * [40, 8, 16]
+    assert [store.in_memory for store in stores] == 3 * [True] + 3 * [False]
+    assert all(torch.equal(files[0][name], files[1][name]) for name in files[0])
+
+
+def test_fit_trains_in_the_precision_that_is_named(folder, run):
+    """--precision reaches the training, and the file says so."""
+    for precision in ("float32", "bfloat16"):
+        out = folder / f"{precision}.safetensors"
+        code, _, errors = run("fit", folder / "good", "-o", out, "--precision", precision, *FAST)
+        assert code == 0, errors
+        assert load(out).recipe_["precision"] == precision
 
 
 def test_fit_counts_branches_in_its_progress(folder, run):
@@ -305,8 +344,10 @@ def test_plugins_lists_every_name(run):
         (["fit", "GOOD", "-o", "OUT", "--model", "cea"], 2, "known are: brightness, cae"),
         (["fit", "GOOD", "-o", "OUT", "--scorer", "mes"], 2, "known are: max1p, mse"),
         (["fit", "GOOD", "-o", "OUT", "--device", "cuda:99"], 1, "known are: auto"),
+        (["fit", "GOOD", "-o", "OUT", "--precision", "half"], 1, "may be: auto, float32, bfloat16"),
         (["fit", "GOOD", "-o", "OUT", "--epochs", "0"], 1, "epochs=0"),
         (["fit", "GOOD", "-o", "OUT", "--image-size", "big"], 2, "whole number"),
+        (["fit", "GOOD", "-o", "OUT", "--memory-budget", "2gb"], 2, "such as 500MB"),
         (["fit", "GOOD", "-o", "OUT", "--model-param", "width"], 2, "NAME=VALUE"),
         (["fit", "GOOD", "-o", "OUT", "--model-param", "depth=3"], 1, "depth"),
         (["fit", "GOOD", "-o", "nowhere/out.safetensors"], 1, "cannot write"),
@@ -384,3 +425,48 @@ def test_version_and_module_call_work():
     command = [sys.executable, "-m", "recon_anomaly", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0.1.0"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
+def test_a_terminated_fit_leaves_no_file(folder, tmp_path):
+    """SIGTERM in a training removes the mapped pictures, and the code is 143."""
+    (temporary := tmp_path / "temporary").mkdir()
+    out = folder / "x.safetensors"
+    command = ["fit", folder / "good", "-o", out, "--image-size", "96", "--batch-size", "2"]
+    command += ["--memory-budget", "200KB", "--epochs", "1000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "recon_anomaly", *map(str, command)],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as fit:
+        told = []
+        for line in fit.stderr:
+            told.append(line)
+            if "epoch 1/1000" in line:
+                break
+        there = [path.name for path in temporary.iterdir()]
+        fit.terminate()
+        told += fit.stderr
+    assert fit.returncode == 143, told
+    assert [name for name in there if name.endswith(".pixels")], told
+    assert list(temporary.iterdir()) == []
+    assert not out.exists()
+    assert "Traceback" not in "".join(told)
+
+
+@pytest.mark.parametrize(
+    "command", [["bench", "GOOD"], ["score", "MODEL", "GOOD"], ["audit", "GOOD"]]
+)
+def test_only_fit_is_started_by_torchrun(command, folder, run, monkeypatch):
+    """Several processes would each do the whole work of the other commands, and write the same files."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    places = {"GOOD": folder / "good", "MODEL": folder / "model.safetensors"}
+    code, stdout, errors = run(*(places.get(word, word) for word in command))
+    assert (code, stdout) == (1, "")
+    assert f"torchrun started 2 processes of {command[0]}, and only fit knows" in errors
+    assert run("plugins")[0] == 0
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert "torchrun" not in run(*(places.get(word, word) for word in command))[2]

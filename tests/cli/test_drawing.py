@@ -77,6 +77,27 @@ def test_schedules_stand_beside_each_other_for_the_first_seed(tmp_path, data, dr
     }
 
 
+def test_trainings_in_any_order_are_compared_in_the_grids(tmp_path, data, drawn):
+    """Where they are trained side by side, the pictures are those of one after the other."""
+    trainings = [
+        _training(schedule, latent_size=size)
+        for size in (2, 3)
+        for schedule in (CONSTANT, ADAPTIVE)
+    ]
+    _tell(Drawing(tmp_path), data, *trainings)
+    wanted = {name: list(labels) for name, labels in drawn.comparisons.items()}
+    drawn.comparisons.clear()
+    listener = Drawing(tmp_path)
+    listener.begin(1, in_order=False)
+    listener.see(Begun(data, None, ()))
+    for place in (3, 0, 2, 1):
+        listener.see(Cell(**trainings[place], number=place + 1, count=4, epochs=3))
+        listener.see(Fitted(**trainings[place], detector=None, tests=[data.test]))
+    assert drawn.comparisons == {}
+    listener.end()
+    assert {name: list(labels) for name, labels in drawn.comparisons.items()} == wanted
+
+
 def test_each_scorer_has_its_own_trainings_compared(tmp_path, data, drawn):
     """Those that serve all scorers stand in every picture."""
     ways = [CONSTANT, ADAPTIVE, ("awl-auc", "max1p"), ("awl-loss", None)]

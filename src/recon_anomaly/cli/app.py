@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,34 @@ Params = Annotated[
 Device = Annotated[
     str, typer.Option(help="auto (CUDA, else MPS, else the CPU), or a device's name.")
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        help="Train that many models at a time, each on one thread; -1: as many as there are cores.",
+        show_default="one after the other, on all cores",
+    ),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        help="Compute on the Dask cluster whose scheduler has this address (docs/distributed.md).",
+        metavar="ADDRESS",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="In which networks train: float32, bfloat16, or auto: bfloat16 where that is faster."
+    ),
+]
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        help="Memory for the pictures, such as 500MB or 2GiB; more of them wait in a temporary file.",
+        metavar="BYTES",
+        show_default="a quarter of what is free",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -37,11 +66,19 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    processes = os.environ.get("WORLD_SIZE", "1") if "TORCHELASTIC_RUN_ID" in os.environ else "1"
+    if processes != "1" and context.invoked_subcommand not in ("fit", "plugins"):
+        from recon_anomaly.errors import InputError
+
+        raise InputError(
+            f"torchrun started {processes} processes of {context.invoked_subcommand}, and only fit knows how to "
+            "share its work among them; start it once, for bench with --jobs or --dask"
+        )
 
 
 @app.command()
@@ -75,6 +112,7 @@ def fit(
     ] = "auto",
     seed: int = 42,
     device: Device = "auto",
+    precision: Precision = "auto",
     defects: Annotated[
         Path | None,
         typer.Option(
@@ -89,6 +127,7 @@ def fit(
             help="Folder for the run's state; the same command goes on from it.", metavar="DIR"
         ),
     ] = None,
+    memory_budget: MemoryBudget = None,
     self_contained: Annotated[
         bool, typer.Option(help="Store a pretrained backbone's frozen weights in the file, too.")
     ] = False,
@@ -123,7 +162,9 @@ def fit(
         contamination=_value(contamination),
         random_state=seed,
         device=device,
+        precision=precision,
         checkpoint=checkpoint,
+        memory_budget=_bytes(memory_budget),
     )
 
 
@@ -150,6 +191,7 @@ def score(
         typer.Option(help="File of the frozen weights that FILE names.", metavar="PATH"),
     ] = None,
     device: Device = "auto",
+    dask: Dask = None,
 ) -> None:
     """Score pictures: path, score (higher is more abnormal), decision (negative is anomalous), label."""
     from .scoring import run_score
@@ -163,6 +205,7 @@ def score(
         skip_unreadable=skip_unreadable,
         weights=weights,
         device=device,
+        dask=dask,
     )
 
 
@@ -275,7 +318,15 @@ def bench(
     skip_unreadable: Annotated[
         bool, typer.Option(help="Leave out files that cannot be read, and list them.")
     ] = False,
+    memory_budget: MemoryBudget = None,
     device: Device = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="In which networks train: float32, bfloat16, or auto: bfloat16 where that is faster; by "
+            "default auto."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON lines; by default bench-DATE-TIME.jsonl.", metavar="FILE"),
@@ -283,6 +334,8 @@ def bench(
     resume: Annotated[
         bool, typer.Option(help="Go on with --out; done cells are not run again.")
     ] = False,
+    jobs: Jobs = None,
+    dask: Dask = None,
     csv: Annotated[
         Path | None,
         typer.Option(help="Write all figures, a row for each record and rule.", metavar="FILE"),
@@ -327,7 +380,11 @@ def bench(
         drop_leaked=drop_leaked,
         threshold=threshold,
         skip_unreadable=skip_unreadable,
+        memory_budget=_bytes(memory_budget),
         device=device,
+        precision=precision,
+        jobs=jobs,
+        dask=dask,
     )
 
 
@@ -434,6 +491,16 @@ def _size(text: str) -> int | tuple[int, int]:
     if len(sides) > 2:
         raise typer.BadParameter(f"image size {text!r}: one number, or HEIGHTxWIDTH, is wanted")
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def _bytes(text: str | None) -> int | None:
+    from recon_anomaly.errors import InputError
+    from recon_anomaly.memory import bytes_of
+
+    try:
+        return None if text is None else bytes_of(text)
+    except InputError as error:
+        raise typer.BadParameter(f"memory budget {error}") from None
 
 
 def _whole(text: str) -> int:

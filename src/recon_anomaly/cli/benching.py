@@ -15,6 +15,7 @@ from recon_anomaly.bench import DEFAULT_MODELS, iter_bench
 from recon_anomaly.benchdata import BenchData
 from recon_anomaly.errors import InputError, TrainingError
 from recon_anomaly.events import Begun, Cell, Failed, Fitted
+from recon_anomaly.jobs import pool
 from recon_anomaly.records import start_records
 from recon_anomaly.report import DEFAULT_RULES, HOW_TO_READ, check_rules, tables
 from recon_anomaly.spreadsheet import csv_text
@@ -66,27 +67,30 @@ def run(
 
         from .drawing import Drawing
 
-        draw_records(
-            [], plots
-        )  # a missing matplotlib or folder is told now, not after the training
+        # A missing matplotlib or folder is told now, not after the training.
+        draw_records([], plots)
         drawing = Drawing(plots)
     if out is None:
         out = Path(f"bench-{datetime.datetime.now():%Y%m%d-%H%M%S}.jsonl")
     places: Sequence[Path | BenchData | None] = [data]
     if recipe is not None and data is not None:
         start_records(out, resume)  # reading the data sets takes a while
+        with pool(given.get("jobs"), given.get("dask")):
+            pass
         places = read(
             recipe,
             data,
             grids[0]["image_size"],
             labelled=any(grid.get("labelled_validation") for grid in grids),
             skip_unreadable=given.get("skip_unreadable", False),
+            memory_budget=given.get("memory_budget"),
         )
         print(announced(recipe, grids, len(places)), file=sys.stderr)
 
     notes: list[str] = []
     failures: list[str] = []
     records: list[dict[str, Any]] = []
+    together = given.get("jobs") is not None or given.get("dask") is not None
     with interrupted_well(f"with --out {out} --resume it goes on; done cells are not run again"):
         for number, (place, grid) in enumerate((p, grid) for p in places for grid in grids):
             if grid is grids[0]:
@@ -96,23 +100,27 @@ def run(
                 )
             events = iter_bench(place, out=out, resume=resume or number > 0, **grid)
             if drawing is not None:
-                drawing.begin(grid.get("seeds", (42,))[0])
+                drawing.begin(grid.get("seeds", (42,))[0], in_order=not together)
+            keys: tuple[str, ...] = ()
+            came: dict[str, dict[str, Any]] = {}
             try:
-                for event in _drawn(events):
+                for event in _told(events) if together else _drawn(events):
                     if isinstance(event, Begun):
+                        keys = event.keys
                         # The grids of a preset find the same in their data.
                         fresh = [note for note in event.notes if note not in notes]
                         notes += fresh
                         for note in fresh:
                             print(note, file=sys.stderr)
                     elif isinstance(event, dict):
-                        records.append(event)
+                        came[event["key"]] = event
                     if drawing is not None:
                         drawing.see(event)
             except (TrainingError, InputError) as error:
-                if not records:
+                if not records and not came:
                     raise
                 failures.append(str(error))  # the tables of the others are worth having
+            records += [came[key] for key in keys if key in came]
             if drawing is not None:
                 drawing.end()
     records = list({record["key"]: record for record in records}.values())  # grids share rows
@@ -181,6 +189,18 @@ def _drawn(events: Iterator[Any]) -> Iterator[Any]:
         if isinstance(event, Cell):
             print(f"[{event.number}/{event.count}] {event.title}", file=sys.stderr)
             yield from followed(_one_training(events), event.model, event.epochs or 0)
+
+
+def _told(events: Iterator[Any]) -> Iterator[Any]:
+    """Hand on the events of trainings that run side by side, with a line for each that has ended."""
+    for event in events:
+        yield event
+        if isinstance(event, Cell):
+            cell = event
+        elif isinstance(event, Fitted):
+            print(f"[{cell.number}/{cell.count}] done: {cell.title}", file=sys.stderr)
+        elif isinstance(event, Failed):
+            print(f"failed: {event.title}: {event.error}", file=sys.stderr)
 
 
 def _one_training(events: Iterator[Any]) -> Iterator[Any]:

@@ -33,41 +33,42 @@ class Drawing:
         self._names: set[str] = set()
         self._data: BenchData | None = None
         self._seed: int | None = None
-        self._waiting: list[Fitted] = []
+        self._in_order = True
+        self._number = 0
+        self._waiting: list[tuple[int, Fitted]] = []
 
-    def begin(self, first_seed: int) -> None:
-        """Expect another bench; its schedules are compared for this seed."""
-        self._seed = first_seed
+    def begin(self, first_seed: int, in_order: bool = True) -> None:
+        """Expect another bench; its schedules are compared for this seed.
+
+        Where trainings do not come in the grid's order, all detectors of that seed are kept to its end.
+        """
+        self._seed, self._in_order = first_seed, in_order
 
     def see(self, event: Any) -> None:
         """Draw what the event makes possible."""
         if isinstance(event, Begun):
             self._data = event.data
-        elif isinstance(event, Cell) and self._waiting and not _alike(event, self._waiting[0]):
-            self.end()
+        elif isinstance(event, Cell):
+            self._number = event.number
+            if self._in_order and not all(_alike(event, fitted) for _, fitted in self._waiting):
+                self.end()
         elif isinstance(event, Fitted):
             self.drawn.add((event.variant, event.schedule_words, event.seed))
             name = self._name(event, [event.way])
             path = draw_panels(event.detector, event.tests[-1], self.folder, name)
             print(f"plot: {path}", file=sys.stderr)
             if event.schedule is not None and event.seed == self._seed:
-                self._waiting.append(event)
+                self._waiting.append((self._number, event))
 
     def end(self) -> None:
         """Draw the schedules that wait beside each other, once for each scorer that has its own training."""
-        waiting, self._waiting = self._waiting, []
-        scorers = dict.fromkeys(event.scorer for event in waiting if event.scorer is not None)
-        for scorer in scorers or [None]:
-            group = [event for event in waiting if event.scorer in (None, scorer)]
-            if len(group) > 1:
-                name = self._name(group[0], [event.way for event in group])
-                path = draw_comparison(
-                    {event.way: event.detector for event in group},
-                    group[0].tests[-1],
-                    self.folder,
-                    name,
-                )
-                print(f"plot: {path}", file=sys.stderr)
+        waiting = sorted(self._waiting, key=lambda numbered: numbered[0])
+        self._waiting = []
+        variants: dict[str, list[Fitted]] = {}
+        for _, event in waiting:
+            variants.setdefault(event.variant, []).append(event)
+        for alike in variants.values():
+            self._compare(alike)
 
     def undrawn(self, records: Iterable[Mapping[str, Any]]) -> list[str]:
         """Return the models of records whose trainings were not seen, so that they have no pictures."""
@@ -78,6 +79,20 @@ class Drawing:
                 if record["scores"] and _said_of(record) not in self.drawn
             }
         )
+
+    def _compare(self, alike: list[Fitted]) -> None:
+        scorers = dict.fromkeys(event.scorer for event in alike if event.scorer is not None)
+        for scorer in scorers or [None]:
+            group = [event for event in alike if event.scorer in (None, scorer)]
+            if len(group) > 1:
+                name = self._name(group[0], [event.way for event in group])
+                path = draw_comparison(
+                    {event.way: event.detector for event in group},
+                    group[0].tests[-1],
+                    self.folder,
+                    name,
+                )
+                print(f"plot: {path}", file=sys.stderr)
 
     def _name(self, event: Fitted, ways: Iterable[str]) -> str:
         """Return a name that no other picture of this run has."""

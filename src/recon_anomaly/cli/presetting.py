@@ -104,6 +104,7 @@ def read(
     *,
     labelled: bool,
     skip_unreadable: bool,
+    memory_budget: int | None = None,
 ) -> list[BenchData]:
     """Read the data sets of a preset, so that a damaged picture of the last one shows first."""
     found = preset.find_data(folder)
@@ -122,9 +123,16 @@ def read(
     for protocol, places in found.items():
         for place in places:
             if place not in sets:
-                sets[place] = from_folder(place, image_size, skip_unreadable=skip_unreadable)
+                sets[place] = from_folder(
+                    place,
+                    image_size,
+                    skip_unreadable=skip_unreadable,
+                    memory_budget=memory_budget,
+                )
             try:
-                data = sets[place].by_part() if protocol.split_by_part else sets[place]
+                data = sets[place]
+                if protocol.split_by_part:
+                    data = data.by_part(memory_budget=memory_budget)
                 usable.append(with_labels(data) if labelled else data)
             except InputError as error:  # of parts or labels; the other data sets can be run
                 refused.append(str(error))
