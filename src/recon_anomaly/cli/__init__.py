@@ -32,10 +32,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a file's name may be any bytes
             stream.reconfigure(errors="surrogateescape")
     before = signal.getsignal(signal.SIGTERM)
-    if (
-        "TORCHELASTIC_RUN_ID" not in os.environ
-    ):  # there a process that waits for others would not hear it
-        # As an exception, so that temporary files and branches go with the process.
+    # As an exception, so that temporary files and branches go with the process; under torchrun one
+    # that waits for others would not hear it.
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
