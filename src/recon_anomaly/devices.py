@@ -12,7 +12,7 @@ __all__ = ["PRECISIONS", "choose_device", "choose_precision"]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
-# From here on bfloat16 was faster on a processor that has it in hardware (docs/performance.md).
+# From here on bfloat16 was faster on a processor that has it in hardware (docs/performance.md: benchmarks/precision.py).
 _LEAST_PIXELS = 2**18
 
 
