@@ -201,7 +201,7 @@ def _measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         while process.poll() is None:
             for field, size in _memory(process.pid).items():
                 peaks[field] = max(peaks[field], size)
-            time.sleep(SAMPLE_SECONDS)
+            time.sleep(SAMPLE_SECONDS)  # the peak is sampled: RssAnon has no high-water mark
     finally:
         process.kill()
     answer, _ = process.communicate()

@@ -108,7 +108,7 @@ def test_a_run_that_is_terminated_leaves_nothing(tmp_path):
     run = subprocess.Popen(_command(), env={**os.environ, "TMPDIR": str(tmp_path)})
     deadline = time.monotonic() + 60
     while not any(tmp_path.iterdir()) and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+        time.sleep(0.01)  # until the other process has begun
     if run.poll() is not None:
         pytest.skip("the temporary folder is memory")
     run.send_signal(signal.SIGTERM)

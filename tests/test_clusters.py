@@ -170,7 +170,7 @@ def test_a_worker_that_is_busy_is_waited_for(cluster, monkeypatch):
             for address in other.scheduler_info(n_workers=-1)["workers"]
         ]
         while len(other.processing()) < 2:
-            time.sleep(0.01)
+            time.sleep(0.01)  # until both workers are busy
         assert set(workers.everywhere(int, "7").values()) == {7}
         assert {future.status for future in others} == {"finished"}
         with pytest.raises(WorkerError, match=r"tcp://.* does not answer within 0 seconds"):
@@ -220,7 +220,7 @@ def test_a_client_that_comes_too_late_is_closed(impatient, monkeypatch):
     closed = threading.Event()
 
     def slow(address, **options):
-        time.sleep(1.5)
+        time.sleep(1.5)  # a server that answers too late
         return SimpleNamespace(close=closed.set)
 
     monkeypatch.setattr("dask.distributed.Client", slow)
@@ -236,7 +236,7 @@ def test_workers_are_waited_for_from_the_connection_on(impatient, monkeypatch):
 
     class Slow:
         def __init__(self, address, **options):
-            time.sleep(0.6)
+            time.sleep(0.6)  # a server that takes most of the wait
 
         def wait_for_workers(self, count, timeout):
             waited.append(timeout)

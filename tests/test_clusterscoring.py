@@ -88,7 +88,7 @@ def test_chunks_are_whole_batches(count, batch_size, workers):
         assert len(chunks) >= 2 * workers
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no process groups")
 def test_nothing_is_lost_when_a_worker_is_killed(cluster, detector, files):
     """Its chunks are scored elsewhere: every file once, in order, with the same scores."""
     (nanny, _) = cluster.workers.values()

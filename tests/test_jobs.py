@@ -91,7 +91,7 @@ def test_what_a_task_raises_is_raised():
         _collected(2, refusing, None, [1])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no process groups")
 def test_a_process_that_is_killed_is_an_error():
     """The message says what may help, and the next pool works."""
 

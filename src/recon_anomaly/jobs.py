@@ -114,7 +114,7 @@ class Pool:
             results = parallel(delayed(_alone)(function, shared, task) for task in tasks)
         try:
             # "yield from" would close them before the warning below is silenced.
-            for result in results:  # noqa: UP028
+            for result in results:  # noqa: UP028  # see above
                 yield result
         except BrokenProcessPool as error:
             raise WorkerError(

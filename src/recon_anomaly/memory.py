@@ -67,7 +67,7 @@ def filesystem_of(folder: str | os.PathLike[str], mounts: str | None = None) -> 
 
     Examples
     --------
-    >>> filesystem_of("/tmp/a", "/dev/sda1 / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n")
+    >>> filesystem_of("/scratch/a", "/dev/sda1 / ext4 rw 0 0\ntmpfs /scratch tmpfs rw 0 0\n")
     'tmpfs'
     """
     if mounts is None:

@@ -62,7 +62,7 @@ def test_plots_are_drawn_of_what_other_processes_trained(run, tmp_path):
     assert sum("-seed42-16x16" in name for name in names) >= 2
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no process groups")
 def test_an_interrupted_bench_leaves_its_records_and_no_process(tmp_path):
     """Ctrl-C reaches all processes of the terminal; the code is 130, and a line says how to go on."""
     out = tmp_path / "a.jsonl"
@@ -73,7 +73,7 @@ def test_an_interrupted_bench_leaves_its_records_and_no_process(tmp_path):
     )
     until = time.monotonic() + 100
     while time.monotonic() < until and not (out.exists() and len(read_records(out)) == 2):
-        time.sleep(0.1)
+        time.sleep(0.1)  # until the other process has written
     os.killpg(bench.pid, signal.SIGINT)
     _, errors = bench.communicate(timeout=60)
     assert bench.returncode == 130, errors
