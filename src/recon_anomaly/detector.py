@@ -28,7 +28,7 @@ from .inputs import check_budget, read_anomalous, read_input, split_validation
 from .randomness import seeded
 from .recipes import DEFAULT_RECIPE, recipe_of
 from .registry import build, build_network, resolve
-from .scoring import fit_scorer, make_noise, rehearse, score_batches
+from .scoring import fit_scorer, make_noise, rehearse, score_all
 from .steps import settled_precision
 from .store import Pictures
 from .training import Plan, Tick
@@ -206,8 +206,7 @@ class BaseDetector(FittedDetector):
         def scores_of(judge: Any, of: Pictures) -> np.ndarray:
             noise = make_noise(network, judge, seed, device)
             fit_scorer(judge, network, batches(parts.validation), noise)
-            found = score_batches(network, judge, batches(of).full(), noise)
-            return np.concatenate([scores for scores, _ in found])
+            return score_all(network, judge, batches(of).full(), noise)
 
         def measure() -> dict[str, float]:
             seen.append({name: scores_of(judge, observed) for name, judge in looks.items()})
@@ -282,9 +281,8 @@ class BaseDetector(FittedDetector):
         if self.contamination == "auto":
             self.calibrate_on_validation()
         else:
-            every = score_batches(network, scorer, batches(pictures).full(), self.noise_)
             # The percentile of the negated scores, so that exactly this share lies below it.
-            normality = -np.concatenate([scores for scores, _ in every])
+            normality = -score_all(network, scorer, batches(pictures).full(), self.noise_)
             self.offset_ = float(np.percentile(normality, 100 * float(self.contamination)))
             self.threshold_rule_ = {"rule": "contamination", "contamination": self.contamination}
 

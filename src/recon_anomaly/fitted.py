@@ -270,12 +270,13 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         self.noise_ = make_noise(network, scorer, self.seed_, validation.device)
         fit_scorer(scorer, network, validation.in_order(), self.noise_)
         self.scorer_uses_ = uses_of(scorer, network)
-        scores, peaks = [], []
+        scores: list[float] = []
+        peaks: list[float] = []
         for score, maps in score_batches(network, scorer, validation.full(), self.noise_):
-            scores.append(score)
-            peaks.append(maps.max())
-        self.validation_scores_ = -np.concatenate(scores)
-        self.map_scale_ = float(max(peaks))
+            scores += score.tolist()  # numbers, for the reason that `score_all` has
+            peaks.append(float(maps.max()))
+        self.validation_scores_ = -np.array(scores)
+        self.map_scale_ = max(peaks)
 
     def _check_fitted(self, attribute: str = "offset_") -> None:
         try:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -238,9 +239,9 @@ def score_all(
     network: Network, scorer: Scorer, batches: Iterable[Tensor | Batch], noise: Tensor | None
 ) -> np.ndarray:
     """Return the scores of `score_batches` in one array; maps stay on the device where they can."""
-    return np.concatenate(
-        [_scored(network, scorer, batch, noise, on_host=False)[0] for batch in reusing(batches)]
-    )
+    found = (_scored(network, scorer, batch, noise, on_host=False)[0] for batch in reusing(batches))
+    # One array while they come: those of each batch, collected, would split the room that its maps leave.
+    return np.fromiter(chain.from_iterable(found), np.float64)
 
 
 def reusing(batches: Iterable[_T]) -> Iterator[_T]:
@@ -249,10 +250,13 @@ def reusing(batches: Iterable[_T]) -> Iterator[_T]:
     From the second on: who scores one batch and goes has nothing to reuse.
     """
     with ExitStack() as stack:
+        tidy: Callable[[], None] | None = None
         for count, batch in enumerate(batches):
             if count == 1:
-                stack.enter_context(large_blocks_kept())
+                tidy = stack.enter_context(large_blocks_kept())
             yield batch
+            if tidy is not None:
+                tidy()
 
 
 def _scored(

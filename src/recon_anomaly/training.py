@@ -169,7 +169,7 @@ def train(
         When the schedule's weights do not fit the model's terms.
     """
     step = plan.ranks.wrapped(TrainingStep(state.network, plan.precision))
-    with large_blocks_kept(), snapshots or Snapshots() as waiting:
+    with large_blocks_kept() as tidy, snapshots or Snapshots() as waiting:
         while not state.finished:
             asked = plan.schedule(state.history)
             if isinstance(asked, Branches):
@@ -192,6 +192,7 @@ def train(
                 leave_branch(state, waiting)
             _finish_if_done(state, plan)
             yield record
+            tidy()
         waiting.remove()
     state.network.load_state_dict(state.kept_weights)
     state.network.eval()
