@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor
 
-from recon_anomaly.errors import InputError
-from recon_anomaly.protocols import Pairs, Reconstruction
+from recon_anomaly.likelihoods import PixelLikelihood
+from recon_anomaly.protocols import Reconstruction
 
 __all__ = ["ReconstructionProbability"]
 
 
-class ReconstructionProbability:
+class ReconstructionProbability(PixelLikelihood):
     r"""Negative log-likelihood of a picture under the decoder's Gaussian, averaged over latent draws.
 
     .. math::
@@ -47,55 +43,8 @@ class ReconstructionProbability:
     0.9189
     """
 
-    reduction = "sum"
-
-    def __init__(self, draws: int = 10, floor: float = 1e-4) -> None:
-        if draws < 1 or not floor > 0:
-            raise InputError(f"draws={draws}, floor={floor}: draws >= 1 and floor > 0 are needed")
-        self.draws = draws
-        self.floor = floor
-        self.log_variance: Tensor | None = None
-
-    def fit(self, pairs: Pairs) -> None:
-        """Fit the variance per pixel; decoders that give their own make this unused, and it is skipped."""
-        total: Tensor | None = None
-        count = 0
-        for target, reconstruction in pairs:
-            if reconstruction.log_variance is not None:
-                return
-            squares = (target - reconstruction.mean).cpu().double().square().sum(0)
-            total = squares if total is None else total + squares
-            count += len(target)
-        if total is not None:
-            self.log_variance = (total / count).clamp_min(self.floor).log().float()
+    name = "reconstruction-probability"
 
     def __call__(self, target: Tensor, reconstruction: Reconstruction) -> Tensor:
         """Return the map of one draw, (n, h, w)."""
-        log_variance = reconstruction.log_variance
-        if log_variance is None:
-            if self.log_variance is None:
-                raise InputError(
-                    "reconstruction-probability has no variance: the decoder gives none and none was "
-                    "fitted on validation pictures; call scorer.fit, or use a detector, which does"
-                )
-            log_variance = self.log_variance.to(target.device)
-        squares = (target - reconstruction.mean).square()
-        terms = math.log(2 * math.pi) + log_variance + squares * (-log_variance).exp()
-        return 0.5 * terms.sum(1)
-
-    def describe(self, network: Any) -> dict[str, str]:
-        """Say which variance and which latent are used."""
-        can_draw = hasattr(network, "draw")
-        fitted = self.log_variance is not None
-        return {
-            "variance": "fitted per pixel on validation residuals" if fitted else "the decoder's",
-            "latent": f"{self.draws} draws" if can_draw else "one deterministic reconstruction",
-        }
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the fitted log-variance, (c, h, w), if any."""
-        return {} if self.log_variance is None else {"log_variance": self.log_variance}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state_dict`` gave."""
-        self.log_variance = state.get("log_variance")
+        return self.nats(target, reconstruction)
