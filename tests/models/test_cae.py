@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from recon_anomaly import CAE
+from recon_anomaly.corruptors.gaussian import GaussianNoise
 from recon_anomaly.errors import InputError
 from recon_anomaly.models.cae import CAENetwork
 
@@ -43,7 +46,7 @@ def test_every_layer_but_the_last_is_pooled(kernels, stride):
 def test_the_reconstruction_is_an_autoencoder_s_alone(network, images):
     """There is no variance and no latent distribution, and all pixels lie between 0 and 1."""
     found = network(100 * images)
-    assert found[1:] == (None, None, None)
+    assert set(found[1:]) == {None}
     assert found.mean.min() >= 0
     assert found.mean.max() <= 1
 
@@ -84,3 +87,23 @@ def test_a_network_without_kernels_is_refused(kernels):
     """An empty list of layers, or a layer without kernels, raises an error."""
     with pytest.raises(InputError, match="kernels"):
         CAENetwork((8, 8, 1), kernels)
+
+
+# Denoising ---------------------------------------------------------------------------------------
+
+
+def test_trained_with_a_corruptor_it_removes_what_that_adds(good):
+    """Of noisy pictures that were not trained on, it gives back the clean ones better than a plain one does."""
+    clean = good[32:] / np.float32(255)
+    noise = GaussianNoise(std=0.3)
+    noisy = np.stack(
+        [noise(picture, np.random.default_rng(k))[0] for k, picture in enumerate(clean)]
+    )
+    recipe = {"epochs": 40, "batch_size": 8, "early_stopping": False, "reduce_learning_rate": False}
+    errors = {}
+    for corruptor, params in {None: None, "gaussian": {"std": 0.3}}.items():
+        detector = CAE(kernels=(8, 16), corruptor=corruptor, corruptor_params=params, **recipe)
+        detector.fit(good[:32], validation_data=good[32:])
+        errors[corruptor] = np.square(detector.reconstruct(noisy) - clean).mean()
+    assert errors["gaussian"] < 0.5 * errors[None]
+    assert errors["gaussian"] < 0.1 * np.square(noisy - clean).mean()

@@ -87,7 +87,7 @@ def test_the_reconstruction_is_decoded_from_the_features_alone(network, images, 
     wanted = 1 / (1 + (-network.decoder(features)).exp())
     found = network(images)
     torch.testing.assert_close(found.mean, wanted)
-    assert found[1:] == (None, None, None)
+    assert set(found[1:]) == {None}
     assert network(images * 0, kept=network.frozen(images)).mean.equal(found.mean)
 
 

@@ -143,7 +143,7 @@ class VAENetwork(DenseVariational):
 
     def losses(self, target: Tensor, reconstruction: Reconstruction) -> dict[str, Tensor]:
         """Return the two terms of a Bernoulli decoder or the three of a Gaussian one."""
-        mean, log_variance, latent_mean, latent_log_variance = reconstruction
+        mean, log_variance, latent_mean, latent_log_variance, *_ = reconstruction
         assert latent_mean is not None
         assert latent_log_variance is not None
         kl = kl_divergence(latent_mean, latent_log_variance)
