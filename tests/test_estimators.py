@@ -15,7 +15,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from recon_anomaly import CAE, CVAE, TCAE, TCVAE, VAE, InputError, ReconstructionDetector
+from recon_anomaly import (
+    CAE,
+    CVAE,
+    TCAE,
+    TCVAE,
+    VAE,
+    AutoDetector,
+    InputError,
+    ReconstructionDetector,
+)
 from recon_anomaly.detector import BaseDetector
 
 CHECKED = [
@@ -27,6 +36,7 @@ CHECKED = [
     TCVAE(epochs=1),
     VAE(epochs=1, latent_size=4, kernels=(4,)),
     VAE(epochs=1, latent_size=4, likelihood="bernoulli"),
+    AutoDetector(candidates=(("pca", {}),), scorers=("mse",)),
 ]
 SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 

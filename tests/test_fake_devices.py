@@ -9,6 +9,7 @@ on a fake ``cuda``.
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -23,23 +24,47 @@ from recon_anomaly.protocols import Reconstruction
 from recon_anomaly.randomness import derive_seed, latent_noise, noise_of, seeded
 from recon_anomaly.registry import build, build_network, load, offers
 from recon_anomaly.residency import find_resident
-from recon_anomaly.scoring import anomaly_maps, exact, make_noise
+from recon_anomaly.scoring import exact, make_noise, maps_and_terms
 from recon_anomaly.steps import TrainingStep, gradient_step
 from recon_anomaly.store import from_array
 from recon_anomaly.training import Plan, RunState, _Totals
 
 META, CUDA = torch.device("meta"), torch.device("cuda", 0)
 SHAPE = (32, 32, 3)
-CLOSED_FORM = {"brightness", "mean", "nearest", "pca"}
+CLOSED_FORM = {"brightness", "feature-pca", "mean", "nearest", "pca"}
 TRAINED = {
     "cae": {},
+    "contractive-ae": {},
     "cvae": {"latent_size": 4},
+    "feature-ae": {"backbone": "resnet18", "weights": None},
+    "ganomaly": {"latent_size": 4},
+    "sparse-ae": {},
     "vae": {"latent_size": 4},
     "vae, bernoulli": {"latent_size": 4, "likelihood": "bernoulli"},
     "tcae": {"weights": None},
     "tcvae": {"weights": None, "latent_size": 4},
 }
-SCORERS = {"mse": {}, "max1p": {}, "reconstruction-probability": {"draws": 2}}
+SCORERS = {
+    "elbo": {"draws": 2},
+    "fused": {"scorers": ("mse", "top-k")},
+    "gradient": {},
+    "l1": {},
+    "latent-distance": {},
+    "max1p": {},
+    "ms-ssim": {},
+    "mse": {},
+    "perceptual": {"weights": None},
+    "reconstruction-probability": {"draws": 2},
+    "smoothed-maximum": {},
+    "ssim": {},
+    "standardised": {},
+    "top-k": {},
+}
+WANTING = {  # what scorers need that not every model gives
+    "elbo": {"cvae", "vae", "vae, bernoulli", "tcvae"},
+    "latent-distance": {"ganomaly"},
+    "perceptual": TRAINED.keys() - {"feature-ae"},
+}
 
 
 class NothingReachesTheHost(TorchDispatchMode):
@@ -106,8 +131,7 @@ def whole_steps(network, device, count=2):
     network.train()
     for number in range(count):
         with noise_of(device, None, 0, 1, number):
-            weights = dict.fromkeys(("reconstruction", "kl", "scaled_error", "log_variance"), 1.0)
-            terms = gradient_step(step, state.optimizer, batch, weights)
+            terms = gradient_step(step, state.optimizer, batch, defaultdict(lambda: 1.0))
         totals.add(terms, len(batch.images))
     return terms, totals
 
@@ -238,21 +262,40 @@ def test_the_optimiser_moves_all_weights_on_cuda(network, imagined):
     assert len(kept) == 3 * sum(parameter.requires_grad for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("scorer", SCORERS)
-def test_maps_are_made_on_cuda(scorer, network, imagined):
-    """Maps of every scorer, draws and all, are (n, h, w) on the GPU."""
-    scorer, _ = build("scorer", scorer, SCORERS[scorer])
+@pytest.fixture(
+    params=sorted(SCORERS.keys() - {"fused"})
+)  # which weighs its parts' scores on the CPU
+def scorer(request):
+    """Each scorer that ships with the library, with its backbone where it has one."""
+    built, _ = build("scorer", request.param, SCORERS[request.param])
+    if request.param == "perceptual":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of random weights
+            built.fit([])
+    return built
+
+
+def test_maps_are_made_on_cuda(scorer, network, request, imagined):
+    """Maps of every scorer, draws and all, are (n, h, w) on the GPU, and so are its terms."""
+    names = request.node.callspec.params
+    if names["network"] not in WANTING.get(names["scorer"], TRAINED):
+        pytest.skip(f"{names['network']} does not give what {names['scorer']} needs")
     network = placed(network, CUDA).eval()
     batch = batch_on(CUDA, network)
-    if hasattr(
-        scorer, "log_variance"
-    ):  # as if fitted: at the size of what the network reconstructs
-        size = SHAPE[-1::-1] if batch.kept is None or not hasattr(network, "target") else None
-        scorer.log_variance = torch.empty(size or batch.kept.shape[1:], device=CUDA)
+    # As if fitted: at the size of what the network reconstructs.
+    features = batch.kept is not None and hasattr(network, "target")
+    size = tuple(batch.kept.shape[1:]) if features else SHAPE[-1::-1]
+    for kept, shape in {"log_variance": size, "mean": size[1:], "deviation": size[1:]}.items():
+        if hasattr(scorer, kept):
+            setattr(scorer, kept, torch.empty(shape, device=CUDA))
+    if names["scorer"] == "perceptual":
+        placed(scorer.network, CUDA)
     with exact():
         noise = make_noise(network, scorer, 0, CUDA)
-        maps = anomaly_maps(network, scorer, batch.images, noise, batch.kept)
+        maps, terms = maps_and_terms(network, scorer, batch.images, noise, batch.kept)
     assert (maps.device, maps.shape, maps.dtype) == (CUDA, (4, 32, 32), torch.float32)
+    if terms is not None:
+        assert (terms.device, terms.shape, terms.dtype) == (CUDA, (4,), torch.float32)
 
 
 # Batches and generators, by what they are called with -----------------------------------------------------

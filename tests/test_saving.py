@@ -43,10 +43,15 @@ from recon_anomaly.scorers.reconstruction_probability import ReconstructionProba
 from recon_anomaly.weights import checksum
 
 MODELS = [offer.name for offer in offers("model")]
-SCORERS = [offer.name for offer in offers("scorer")]
+SCORERS = ["max1p", "mse", "reconstruction-probability"]  # with every model; tests of all are below
 SMALL = {
     "cae": {"kernels": (2, 3)},
+    "contractive-ae": {"kernels": (2, 3)},
     "cvae": {"kernels": (2, 3), "latent_size": 3},
+    "feature-ae": {"layers": ("blocks.2",)},
+    "feature-pca": {"layers": ("blocks.2",), "n_components": 8},
+    "ganomaly": {"kernels": (4, 6), "latent_size": 3},
+    "sparse-ae": {"kernels": (2, 3)},
     "nearest": {"capacity": 64},
     "pca": {"n_components": 3},
 }
@@ -98,6 +103,19 @@ def test_a_loaded_detector_is_the_saved_one(model, scorer, good, bad, path):
     detector = named(model, scorer=scorer).fit(good)
     detector.save(path)
     assert_same(load(path), detector, np.concatenate([good, bad]))
+
+
+MODEL_OF = {"elbo": "cvae", "latent-distance": "ganomaly"}
+
+
+@pytest.mark.parametrize("scorer", [offer.name for offer in offers("scorer")])
+def test_every_scorer_survives(scorer, good, bad, path):
+    """What each one learned comes back with the detector, and so does what it says that it uses."""
+    detector = named(MODEL_OF.get(scorer, "pca"), scorer=scorer).fit(good)
+    detector.save(path)
+    loaded = load(path)
+    assert_same(loaded, detector, np.concatenate([good, bad]))
+    assert loaded.scorer_uses_ == detector.scorer_uses_
 
 
 def test_another_process_gives_the_same_bits(good, bad, tmp_path):

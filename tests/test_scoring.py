@@ -13,8 +13,8 @@ from recon_anomaly.batches import Batch
 from recon_anomaly.errors import InputError
 from recon_anomaly.models.cae import CAENetwork
 from recon_anomaly.models.cvae import CVAENetwork
-from recon_anomaly.protocols import Reconstruction
-from recon_anomaly.registry import build, load
+from recon_anomaly.protocols import MapAndTerms, Reconstruction
+from recon_anomaly.registry import build, load, offers
 from recon_anomaly.scorers.max1p import MaximumPixel
 from recon_anomaly.scorers.mse import mean_squared_error
 from recon_anomaly.scorers.reconstruction_probability import ReconstructionProbability
@@ -24,6 +24,7 @@ from recon_anomaly.scoring import (
     fit_scorer,
     frozen_of,
     make_noise,
+    maps_and_terms,
     reconstruct,
     reduce_map,
     rehearse,
@@ -148,7 +149,7 @@ def test_the_frozen_part_sees_padded_pictures():
 
 
 def test_what_is_kept_reaches_target_and_network():
-    """Both are handed the features as they are; where none are known, neither is handed any."""
+    """Both are handed the features as they are; where none are known, they are computed once for both."""
     images, network = random_images(2, 6, 6), Keeping()
     kept = frozen_of(network, images)
     assert target_of(network, images, kept) is kept
@@ -159,7 +160,9 @@ def test_what_is_kept_reaches_target_and_network():
     assert all(handed is kept for handed in network.handed)
     network.handed.clear()
     list(scored_pairs(network, images, None))
-    assert network.handed == [None, None]
+    first, second = network.handed
+    assert first is second
+    assert torch.equal(first, kept)
 
 
 def test_maps_and_scores_are_the_same_with_what_is_kept():
@@ -174,7 +177,7 @@ def test_maps_and_scores_are_the_same_with_what_is_kept():
     assert np.allclose(scores, wanted.double().mean((1, 2)))
     scorer = MaximumPixel()
     scorer.fit = lambda pairs: seen.extend(pairs)
-    fit_scorer(scorer, network, [batch], None)
+    fit_scorer(scorer, network, lambda: [batch], None)
     assert len(seen) == 1
     assert len(network.handed) == 4
     assert all(handed is batch.kept for handed in network.handed)
@@ -327,7 +330,7 @@ def test_the_laws_of_scores(model, name):
     channels = COLOURS.get(model, 2)
     network, (scorer, _) = fitted(model, (9, 11, channels)), build("scorer", name)
     noise = make_noise(network, scorer, 0, CPU)
-    fit_scorer(scorer, network, [random_images(6, channels=channels, seed=1)], noise)
+    fit_scorer(scorer, network, lambda: [random_images(6, channels=channels, seed=1)], noise)
     images = random_images(8, channels=channels, seed=2)
 
     scores, maps = scores_and_maps(network, scorer, noise, images.split(8))
@@ -355,7 +358,7 @@ def test_scores_alone_are_those_beside_the_maps(name):
     network, (scorer, _) = fitted("cvae"), build("scorer", name)
     noise = make_noise(network, scorer, 0, CPU)
     images = random_images(7)
-    fit_scorer(scorer, network, [images], noise)
+    fit_scorer(scorer, network, lambda: [images], noise)
     last = Batch(images[3:], images[3:], repeated=1)
     wanted, _ = scores_and_maps(network, scorer, noise, [images[:4], last])
     found = score_all(network, scorer, [images[:4], last], noise)
@@ -383,6 +386,80 @@ def test_from_the_second_batch_on_freed_memory_is_kept(monkeypatch):
     next(left), next(left)
     left.close()
     assert not inside
+
+
+NEEDED = {"elbo": "cvae", "latent-distance": "ganomaly"}
+BUILT_IN = [offer.name for offer in offers("scorer") if offer.plugin == "builtin"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_scorer_keeps_the_laws(name):
+    """Each one's score is its reduction plus its terms, bit for bit again, and the same in other batches."""
+    channels = 1
+    network = fitted(NEEDED.get(name, "cae"), (12, 14, channels))
+    scorer, _ = build("scorer", name)
+    noise = make_noise(network, scorer, 0, CPU)
+    fit_scorer(scorer, network, lambda: [random_images(6, 12, 14, channels, seed=1)], noise)
+    images = random_images(7, 12, 14, channels, seed=2)
+    with exact():
+        maps, terms = maps_and_terms(network, scorer, images, noise)
+        wanted = reduce_map(scorer, maps, terms)
+    scores, found = scores_and_maps(network, scorer, noise, [images])
+    np.testing.assert_array_equal(scores, wanted)
+    np.testing.assert_array_equal(found, maps)
+    last = Batch(images[3:], images[3:], repeated=1)
+    repeated = score_all(network, scorer, [images[:4], last], noise)
+    alone = score_all(network, scorer, images.split(1), noise)
+    assert len(np.unique(scores)) == 7
+    # Nats are sums of both signs over 168 pixels.
+    close = {"rtol": 1e-5, "atol": 1e-4 if getattr(scorer, "draws", 0) else 1e-7}
+    np.testing.assert_allclose(repeated, scores, **close)
+    np.testing.assert_allclose(alone, scores, **close)
+
+
+class Adding:
+    """Draws, and gives the mean of each drawn picture as its term."""
+
+    draws = 3
+    reduction = "sum"
+
+    def __call__(self, target, made):
+        return MapAndTerms((target - made.mean).square().mean(1), made.mean.mean((1, 2, 3)))
+
+
+def test_terms_are_averaged_over_draws_and_added(cvae):
+    """The score is the sum of the map plus the mean of the draws' terms, repeated pictures left out."""
+    images, scorer = random_images(4), Adding()
+    noise = make_noise(cvae, scorer, 0, CPU)
+    with torch.no_grad():
+        drawn = [made.mean.double() for _, made in scored_pairs(cvae, images, noise)]
+    maps = torch.stack([(images - one).square().mean(1) for one in drawn]).mean(0)
+    wanted = maps.sum((1, 2)) + torch.stack([one.mean((1, 2, 3)) for one in drawn]).mean(0)
+    batches = [images[:2], Batch(images[1:], images[1:], repeated=1)]
+    scores, found = scores_and_maps(cvae, scorer, noise, batches)
+    np.testing.assert_allclose(scores, wanted, rtol=1e-6)
+    np.testing.assert_allclose(found, maps, rtol=1e-5)
+    np.testing.assert_array_equal(score_all(cvae, scorer, batches, noise), scores)
+
+
+def test_terms_of_another_shape_are_refused():
+    """The error says which shape was got and for how many pictures."""
+
+    def scorer(target, made):
+        return MapAndTerms((target - made.mean).mean(1), torch.zeros(2, 1))
+
+    with pytest.raises(InputError, match=r"terms of shape \(2, 1\) for 2 images; .*\(n,\)"):
+        maps_and_terms(Doubling(), scorer, random_images(2))
+
+
+def test_a_reduction_of_its_own_makes_the_score():
+    """A scorer with reduce is reduced by it: of the map at the size of the pictures, not of the features."""
+    scorer = MaximumPixel()
+    seen = []
+    scorer.reduce = lambda maps: seen.append(maps) or maps.double().cpu().flatten(1).amin(1)
+    ((scores, maps),) = score_batches(Features(), scorer, [random_images(3)], None)
+    assert seen[0].shape == (3, 9, 11)
+    np.testing.assert_array_equal(scores, maps.astype(np.float64).min((1, 2)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -423,11 +500,11 @@ class Recording:
 def test_a_scorer_is_fitted_on_all_pairs(cvae):
     """Each batch comes once for each draw, without gradients."""
     scorer, batches = Recording(), random_images(5).split(3)
-    fit_scorer(scorer, cvae, batches, make_noise(cvae, scorer, 0, CPU))
+    fit_scorer(scorer, cvae, lambda: batches, make_noise(cvae, scorer, 0, CPU))
     assert [len(target) for target, _ in scorer.pairs] == [3, 3, 3, 2, 2, 2]
     assert torch.equal(scorer.pairs[3][0], batches[1])
     assert not any(made.mean.requires_grad for _, made in scorer.pairs)
-    fit_scorer(mean_squared_error, cvae, batches, None)  # nothing to fit, and no error
+    fit_scorer(mean_squared_error, cvae, lambda: batches, None)  # nothing to fit, and no error
 
 
 # Exactness ---------------------------------------------------------------------------------------
@@ -552,6 +629,13 @@ class Broken(Doubling):
         return self.terms
 
 
+class Unreduced(MaximumPixel):
+    """Reduces in the type of the maps."""
+
+    def reduce(self, maps):
+        return maps.mean((1, 2))
+
+
 @pytest.mark.parametrize(
     ("network", "scorer", "message"),
     [
@@ -561,6 +645,16 @@ class Broken(Doubling):
         (Broken(terms={"a": torch.zeros(2)}), mean_squared_error, "'a' is tensor.*scalar tensor"),
         (Broken(terms={"a": torch.zeros(())}), lambda t, r: np.zeros(3), "gave a ndarray"),
         (Broken(terms={"a": torch.zeros(())}), lambda t, r: t, "must be .n, h, w."),
+        (
+            Broken(terms={"a": torch.zeros(())}),
+            lambda t, r: (t[:, 0], t),
+            "gave a tuple.*MapAndTerms",
+        ),
+        (
+            Broken(terms={"a": torch.zeros(())}),
+            Unreduced(),
+            "reduce gave torch.float32.*in float64",
+        ),
     ],
 )
 def test_a_broken_part_is_named_before_training(network, scorer, message):

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from recon_anomaly.errors import WeightsWarning
-from recon_anomaly.protocols import Reconstruction
+from recon_anomaly.errors import InputError, WeightsWarning
+from recon_anomaly.protocols import MapAndTerms, Reconstruction
 from recon_anomaly.registry import KINDS, offers
 from recon_anomaly.testing import (
     CHECKS,
@@ -206,9 +206,56 @@ def noisy(target, reconstruction):
     return absolute(target, reconstruction) + torch.rand(target.shape[0], 1, 1)
 
 
-def test_a_scorer_that_keeps_the_contract_passes():
-    """A plain function passes."""
-    check_scorer(absolute)
+class Bounded:
+    """Keeps the contract with all that it allows: terms, a reduction of its own, and one model refused."""
+
+    def __call__(self, target, reconstruction):
+        if reconstruction.latent_mean is None:
+            raise InputError("a latent is wanted")
+        terms = reconstruction.latent_mean.square().sum(1)
+        return MapAndTerms(absolute(target, reconstruction) - 0.25, terms)
+
+    def reduce(self, maps):
+        return maps.double().cpu().flatten(1).sort(1).values[:, 0]
+
+
+class FloatScore(Bounded):
+    def reduce(self, maps):
+        return maps.flatten(1).amax(1)
+
+
+class OneTerm(Bounded):
+    def __call__(self, target, reconstruction):
+        maps, terms = super().__call__(target, reconstruction)
+        return MapAndTerms(maps, terms.sum())
+
+
+class DoubleTerms(Bounded):
+    def __call__(self, target, reconstruction):
+        maps, terms = super().__call__(target, reconstruction)
+        return MapAndTerms(maps, terms.double())
+
+
+class TermsOfTheBatch(Bounded):
+    def __call__(self, target, reconstruction):
+        maps, terms = super().__call__(target, reconstruction)
+        return MapAndTerms(maps, terms - terms.mean())
+
+
+class NoisyTerms(Bounded):
+    def __call__(self, target, reconstruction):
+        maps, terms = super().__call__(target, reconstruction)
+        return MapAndTerms(maps, torch.rand_like(terms))
+
+
+def refusing(target, reconstruction):
+    raise InputError("pictures of the moon are wanted")
+
+
+@pytest.mark.parametrize("scorer", [absolute, Bounded])
+def test_a_scorer_that_keeps_the_contract_passes(scorer):
+    """A plain function passes, and so does a class with terms, a reduction, and a model that it refuses."""
+    check_scorer(scorer)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +268,12 @@ def test_a_scorer_that_keeps_the_contract_passes():
         (normalised_by_the_batch, "does not depend on its batch"),
         (slightly_batch_dependent, "does not depend on its batch"),
         (noisy, "the same bits"),
+        (FloatScore, "in float64 and on the CPU"),
+        (OneTerm, r"terms are \(n,\), float32"),
+        (DoubleTerms, r"terms are \(n,\), float32"),
+        (TermsOfTheBatch, "does not depend on its batch"),
+        (NoisyTerms, "the same bits"),
+        (refusing, "at least one model .*cae: pictures of the moon"),
     ],
 )
 def test_a_scorer_that_breaks_a_law_fails(scorer, law):

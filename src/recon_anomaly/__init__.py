@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .audit import Leakage, find_leakage
+    from .auto import AutoDetector
     from .bench import run_bench
     from .datasets import find_labelled
     from .errors import (
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .hookspecs import hookimpl
     from .layouts import LabelledFolder
     from .pictures import read_pictures
-    from .protocols import Branches, Reconstruction
+    from .protocols import Branches, MapAndTerms, Reconstruction
     from .randomness import latent_noise
     from .saving import load
     from .store import Pictures
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "audit": ["Leakage", "find_leakage"],
+    "auto": ["AutoDetector"],
     "bench": ["run_bench"],
     "datasets": ["find_labelled"],
     "errors": [
@@ -63,7 +65,7 @@ _HOMES = {
     "hookspecs": ["hookimpl"],
     "pictures": ["read_pictures"],
     "layouts": ["LabelledFolder"],
-    "protocols": ["Branches", "Reconstruction"],
+    "protocols": ["Branches", "MapAndTerms", "Reconstruction"],
     "randomness": ["latent_noise"],
     "saving": ["load"],
     "store": ["Pictures"],
@@ -77,6 +79,7 @@ __all__ = [  # sorted; a test compares it with the table above
     "TCAE",
     "TCVAE",
     "VAE",
+    "AutoDetector",
     "Branches",
     "EpochRecord",
     "History",
@@ -84,6 +87,7 @@ __all__ = [  # sorted; a test compares it with the table above
     "LabelledFolder",
     "Leakage",
     "LostBranch",
+    "MapAndTerms",
     "NotFittedError",
     "PictureError",
     "PictureWarning",

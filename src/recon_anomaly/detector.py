@@ -205,7 +205,7 @@ class BaseDetector(FittedDetector):
 
         def scores_of(judge: Any, of: Pictures) -> np.ndarray:
             noise = make_noise(network, judge, seed, device)
-            fit_scorer(judge, network, batches(parts.validation), noise)
+            fit_scorer(judge, network, batches(parts.validation).in_order, noise, seed)
             return score_all(network, judge, batches(of).full(), noise)
 
         def measure() -> dict[str, float]:

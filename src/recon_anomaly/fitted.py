@@ -259,6 +259,10 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
     # Parts -------------------------------------------------------------------------------------
 
+    def _as_saved(self) -> Any:
+        """Return the detector that a file holds: this one, unless it stands for another."""
+        return self
+
     def _model(self) -> tuple[Any, dict[str, Any]]:
         """Return the model, as a name or an object, and its parameters."""
         raise NotImplementedError  # each estimator has its own model; this class is not used alone
@@ -268,7 +272,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         network = self.network_
         self.scorer_ = scorer
         self.noise_ = make_noise(network, scorer, self.seed_, validation.device)
-        fit_scorer(scorer, network, validation.in_order(), self.noise_)
+        fit_scorer(scorer, network, validation.in_order, self.noise_, self.seed_)
         self.scorer_uses_ = uses_of(scorer, network)
         scores: list[float] = []
         peaks: list[float] = []

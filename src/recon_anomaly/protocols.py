@@ -22,6 +22,7 @@ __all__ = [
     "Corruptor",
     "Criterion",
     "ImageShape",
+    "MapAndTerms",
     "Model",
     "Network",
     "Reconstruction",
@@ -44,12 +45,18 @@ class Reconstruction(NamedTuple):
         Logarithm of the decoder's variance, for a decoder that has one.
     latent_mean, latent_log_variance : Tensor of shape (n, latent_size), optional
         Parameters of the approximate posterior of a variational model.
+    code : Tensor of shape (n, ...), optional
+        What the encoder makes of the images, for loss terms or scorers that look at it.
+    second_code : Tensor of the same shape, optional
+        What a second encoder makes of the reconstruction.
     """
 
     mean: Tensor
     log_variance: Tensor | None = None
     latent_mean: Tensor | None = None
     latent_log_variance: Tensor | None = None
+    code: Tensor | None = None
+    second_code: Tensor | None = None
 
 
 class Network(Protocol):
@@ -113,28 +120,58 @@ class Model(Protocol):
         ...
 
 
+class MapAndTerms(NamedTuple):
+    """What a scorer returns whose score is more than a reduction of its map.
+
+    Attributes
+    ----------
+    map : Tensor of shape (n, h, w)
+        The anomaly map, float32; the higher, the more abnormal.
+    terms : Tensor of shape (n,)
+        What is added to each picture's reduced map, float32: what no pixel owns, such as the KL divergence of
+        an evidence lower bound.
+    """
+
+    map: Tensor
+    terms: Tensor
+
+
 class Scorer(Protocol):
     """**Protocol:** turns a target and its reconstruction into an anomaly map.
 
-    The anomaly score is a named reduction of that very map, taken in float64.
+    The anomaly score is exactly a reduction of that very map, in float64, plus the picture's term where the
+    scorer gives one.
 
     Optional abilities, looked for by name:
 
     ``reduction`` : {"mean", "sum", "max"}
         How the map becomes the score; "mean" if absent.
+    ``reduce(maps)`` -> Tensor (n,)
+        How it does where none of these names says it, such as a mean of the largest values; in place
+        of ``reduction``. It gets (n, h, w) maps on any device, and returns float64 on the CPU.
     ``draws`` : int
-        Ask for that many latent draws. The map is then the mean of the maps of all draws; a network
-        without ``draw`` gives its one deterministic reconstruction instead.
+        Ask for that many latent draws. The map is then the mean of the maps of all draws, and so are the
+        terms; a network without ``draw`` gives its one deterministic reconstruction instead.
     ``fit(pairs)``
-        Learn from an iterable of (target, reconstruction) batches of validation pictures.
+        Learn from an iterable of (target, reconstruction) batches of validation pictures, which are made anew
+        each time it is iterated.
+    ``learns_from_spoiled`` : bool
+        Ask for synthetic anomalies, too: ``fit(pairs, spoiled)`` gets the batches of spoiled copies of the
+        validation pictures (`recon_anomaly.spoiling`).
     ``state_dict()`` and ``load_state_dict(state)``
         What ``fit`` learned, as named tensors; saved with the detector.
     ``describe(network)`` -> dict
         Which quantities are used and what stands in for what the network does not have.
+
+    Targets may be on any device; what a scorer keeps goes there by ``.to(target.device)``. A scorer that needs
+    what a network does not give (a latent, say) raises `InputError`, and says which networks do.
     """
 
-    def __call__(self, target: Tensor, reconstruction: Reconstruction, /) -> Tensor:
-        """Return the anomaly map (n, h, w), float32; the higher, the more abnormal."""
+    def __call__(self, target: Tensor, reconstruction: Reconstruction, /) -> Tensor | MapAndTerms:
+        """Return the anomaly map (n, h, w), float32; the higher, the more abnormal.
+
+        A `MapAndTerms` in its place adds a term to each picture's reduced map.
+        """
         ...
 
 

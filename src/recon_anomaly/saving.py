@@ -71,6 +71,7 @@ def save(
         model, scorer, schedule or corruptor is not registered, or a parameter is not plain.
     """
     detector._check_fitted()
+    detector = detector._as_saved()
     parts = {
         "network": detector.network_.state_dict(),
         "scorer": getattr(detector.scorer_, "state_dict", dict)(),

@@ -20,6 +20,8 @@ from .blocks import pad_to_stride
 from .errors import InputError
 from .protocols import Network, Reconstruction, Scorer
 from .randomness import seeded
+from .reductions import parts_of, reduce_map
+from .spoiling import spoiled_batches
 
 __all__ = [
     "anomaly_maps",
@@ -27,6 +29,7 @@ __all__ = [
     "fit_scorer",
     "frozen_of",
     "make_noise",
+    "maps_and_terms",
     "reconstruct",
     "reduce_map",
     "rehearse",
@@ -39,14 +42,6 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-
-# Means and sums on the CPU: float64 is missing on some devices, and the order of a sum is then always the
-# same. A maximum is the same number everywhere, and found without a copy of the maps.
-_REDUCTIONS = {
-    "max": lambda maps: maps.flatten(1).amax(1).cpu().double(),
-    "mean": lambda maps: maps.cpu().double().flatten(1).mean(1),
-    "sum": lambda maps: maps.cpu().double().flatten(1).sum(1),
-}
 
 
 @contextmanager
@@ -135,6 +130,8 @@ def scored_pairs(
     Where the network cannot draw there is one pair, its deterministic reconstruction. ``kept`` is
     what its frozen part made of ``images``, if it is known.
     """
+    if kept is None and hasattr(network, "target") and hasattr(network, "frozen"):
+        kept = frozen_of(network, images)  # else target and reconstruction would each compute it
     target = target_of(network, images, kept)
     if noise is None:
         yield target, reconstruct(network, images, kept)
@@ -151,21 +148,39 @@ def anomaly_maps(
     noise: Tensor | None = None,
     kept: Tensor | None = None,
 ) -> Tensor:
-    """Return the anomaly maps (n, h, w), float32, at the size of the pictures.
+    """Return the anomaly maps alone of `maps_and_terms`, which has the parameters."""
+    return maps_and_terms(network, scorer, images, noise, kept)[0]
 
-    The map of a scorer that asks for draws is the mean of the maps of all draws. A map of another
-    size, as of features or of a small copy, is brought to the pictures' size bilinearly.
+
+def maps_and_terms(
+    network: Network,
+    scorer: Scorer,
+    images: Tensor,
+    noise: Tensor | None = None,
+    kept: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Return the anomaly maps (n, h, w), at the size of the pictures, and the terms (n,), if any; float32.
+
+    Both are what the scorer gives, and where it asks for draws the mean over all of them. A map of
+    another size, as of features or of a small copy, is brought to the pictures' size bilinearly.
+
+    Raises
+    ------
+    InputError
+        When the scorer returns something else, or of other shapes.
     """
-    maps: Tensor | None = None
+    sums: tuple[Tensor, ...] | None = None
     count = 0
     for target, reconstruction in scored_pairs(network, images, noise, kept):
-        drawn = scorer(target, reconstruction)
-        if not isinstance(drawn, Tensor):
-            raise InputError(f"the scorer gave a {type(drawn).__name__}; a torch tensor is wanted")
-        maps = drawn if maps is None else maps + drawn
+        parts = parts_of(scorer(target, reconstruction))
+        sums = (
+            parts
+            if sums is None
+            else tuple(total + part for total, part in zip(sums, parts, strict=True))
+        )
         count += 1
-    assert maps is not None
-    maps = maps.float() / count if count > 1 else maps.float()
+    assert sums is not None
+    maps, *added = (part.float() / count if count > 1 else part.float() for part in sums)
     if hasattr(network, "target") and maps.shape[-2:] != images.shape[-2:]:
         size = pad_to_stride(images, _stride(network)).shape[-2:]
         maps = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
@@ -175,7 +190,12 @@ def anomaly_maps(
             f"the scorer gave a map of shape {tuple(maps.shape)} for images of shape "
             f"{tuple(images.shape)}; it must be (n, h, w)"
         )
-    return maps
+    terms = added[0] if added else None
+    if terms is not None and terms.shape != (len(images),):
+        raise InputError(
+            f"the scorer gave terms of shape {tuple(terms.shape)} for {len(images)} images; it must be (n,)"
+        )
+    return maps, terms
 
 
 def rehearse(network: Any, scorer: Scorer, images: Tensor, noise: Tensor | None) -> None:
@@ -197,18 +217,8 @@ def rehearse(network: Any, scorer: Scorer, images: Tensor, noise: Tensor | None)
             if not isinstance(term, Tensor) or term.ndim:
                 raise InputError(f"the loss term {name!r} is {term!r}; a scalar tensor is wanted")
         trial = copy.deepcopy(scorer)
-        fit_scorer(trial, network, [images], noise)
-        reduce_map(trial, anomaly_maps(network, trial, images, noise))
-
-
-def reduce_map(scorer: Scorer, maps: Tensor) -> Tensor:
-    """Return the anomaly scores (n,): the scorer's named reduction of its maps, in float64."""
-    name = getattr(scorer, "reduction", "mean")
-    if name not in _REDUCTIONS:
-        known = ", ".join(sorted(_REDUCTIONS))
-        raise InputError(f"the scorer's reduction {name!r} is unknown; it may be: {known}")
-    scores: Tensor = _REDUCTIONS[name](maps)
-    return scores
+        fit_scorer(trial, network, lambda: [images], noise)
+        reduce_map(trial, *maps_and_terms(network, trial, images, noise))
 
 
 def make_noise(network: Any, scorer: Any, seed: int, device: torch.device) -> Tensor | None:
@@ -265,9 +275,9 @@ def _scored(
     images, kept = _images_and_kept(batch)
     repeated = batch.repeated if isinstance(batch, Batch) else 0
     with exact():  # entered for each batch: whoever iterates must not find itself inside
-        maps = anomaly_maps(network, scorer, images, noise, kept)[repeated:]
-        maps = maps.cpu() if on_host else maps
-        scores = reduce_map(scorer, maps)
+        maps, terms = maps_and_terms(network, scorer, images, noise, kept)
+        maps = maps[repeated:].cpu() if on_host else maps[repeated:]
+        scores = reduce_map(scorer, maps, None if terms is None else terms[repeated:])
     if not bool(scores.isfinite().all()):
         raise InputError(
             "a score is NaN or infinite: the network or the scorer cannot handle these pictures; "
@@ -282,16 +292,49 @@ def uses_of(scorer: Any, network: Any) -> dict[str, str]:
 
 
 def fit_scorer(
-    scorer: Any, network: Network, batches: Iterable[Tensor | Batch], noise: Tensor | None
+    scorer: Any,
+    network: Network,
+    batches: Callable[[], Iterable[Tensor | Batch]],
+    noise: Tensor | None,
+    seed: int = 0,
 ) -> None:
-    """Let a scorer that can learn see the validation pictures' pairs, draws and all."""
-    if hasattr(scorer, "fit"):
-        with exact():
-            scorer.fit(
-                pair
-                for images, kept in map(_images_and_kept, batches)
-                for pair in scored_pairs(network, images, noise, kept)
-            )
+    """Let a scorer that can learn see the validation pictures' pairs, draws and all.
+
+    Parameters
+    ----------
+    scorer, network
+        The scorer, and the network that reconstructs.
+    batches : callable
+        Gives the validation pictures in batches, each time it is called.
+    noise : Tensor of shape (L, latent_size), optional
+        As of `make_noise`.
+    seed : int
+        Of the synthetic anomalies that a scorer is shown which ``learns_from_spoiled``.
+    """
+    if not hasattr(scorer, "fit"):
+        return
+    pairs = [_Pairs(network, batches, noise)]
+    if getattr(scorer, "learns_from_spoiled", False):
+        count = sum(len(_images_and_kept(batch)[0]) for batch in batches())
+        pairs.append(_Pairs(network, lambda: spoiled_batches(batches(), count, seed), noise))
+    with exact():
+        scorer.fit(*pairs)
+
+
+class _Pairs:
+    """Batches of (target, reconstruction), made anew whenever they are iterated."""
+
+    def __init__(
+        self,
+        network: Network,
+        batches: Callable[[], Iterable[Tensor | Batch]],
+        noise: Tensor | None,
+    ) -> None:
+        self._network, self._batches, self._noise = network, batches, noise
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Reconstruction]]:
+        for images, kept in map(_images_and_kept, self._batches()):
+            yield from scored_pairs(self._network, images, self._noise, kept)
 
 
 def _images_and_kept(batch: Tensor | Batch) -> tuple[Tensor, Tensor | None]:

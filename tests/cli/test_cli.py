@@ -57,6 +57,37 @@ def test_fit_writes_a_detector_and_keeps_stdout_for_data(folder, run):
     assert detector.get_params()["model_params"] == {"latent_size": 4, "kernels": (4, 8)}
 
 
+def test_auto_says_what_it_tried(folder, run):
+    """--model auto prints a line a candidate, says what it chose, and writes that detector."""
+    out = folder / "auto.safetensors"
+    options = ["--model", "auto", "--minutes", "1e-6", "--image-size", "16"]
+    code, stdout, errors = run("fit", folder / "good", "-o", out, *options)
+    assert (code, stdout) == (0, "")
+    assert "pca: mse 0." in errors
+    assert "feature-pca view=both: left out after 0 s: the 1e-06 minutes were over" in errors
+    detector = load(out)
+    assert type(detector) is ReconstructionDetector
+    assert f"pca scored by {detector.names_['scorer'].partition(':')[2]} on 40 pictures" in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "pca", "--minutes", "3"], "--minutes is the budget of --model auto"),
+        (["--model", "auto", "--model-param", "a=1"], "leave --model-param out"),
+        (["--model", "auto", "--scorer", "max1p"], "leave scorer out"),
+        (["--model", "auto", "--minutes", "0"], "more than 0"),
+    ],
+)
+def test_what_auto_cannot_take_is_refused(options, message, folder, run):
+    """One sentence says what to leave out, and nothing is written."""
+    out = folder / "auto.safetensors"
+    code, _, errors = run("fit", folder / "good", "-o", out, *options, "--image-size", "16")
+    assert code == 1
+    assert message in errors
+    assert not out.exists()
+
+
 def test_fit_prints_json(folder, run):
     """--json prints one object on stdout: file, pictures, threshold and history."""
     out = folder / "mean.safetensors"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor, nn
 
-from recon_anomaly import CVAE, History, Reconstruction, ReconstructionDetector
+from recon_anomaly import CVAE, History, MapAndTerms, Reconstruction, ReconstructionDetector
 from recon_anomaly.protocols import Corruptor, ImageShape, Model, Network, Scorer, WeightSchedule
 
 
@@ -25,6 +25,16 @@ def absolute(target: Tensor, reconstruction: Reconstruction) -> Tensor:
     return (target - reconstruction.mean).abs().mean(1)
 
 
+class Bounded:
+    draws = 3
+
+    def __call__(self, target: Tensor, reconstruction: Reconstruction, /) -> MapAndTerms:
+        return MapAndTerms(absolute(target, reconstruction), target.sum((1, 2, 3)))
+
+    def reduce(self, maps: Tensor) -> Tensor:
+        return maps.double().cpu().flatten(1).median(1).values
+
+
 def darken(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     dark: np.ndarray = image * np.float32(0.5)
     return dark, np.ones(image.shape[:2], bool)
@@ -36,6 +46,9 @@ def ones(history: History) -> Mapping[str, float]:
 
 def parts() -> tuple[Network, Scorer, Corruptor, WeightSchedule]:
     return Identity((8, 8, 1)), absolute, darken, ones
+
+
+scorers: list[Scorer] = [absolute, Bounded()]
 
 
 def fitted() -> ReconstructionDetector:

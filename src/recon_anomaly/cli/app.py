@@ -85,7 +85,12 @@ def _common(
 def fit(
     folder: Annotated[Path, typer.Argument(help="Folder of good pictures.", metavar="DIR")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .safetensors.")],
-    model: Annotated[str, typer.Option(help="`recon-anomaly plugins` lists them.")] = "cae",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="`recon-anomaly plugins` lists them; auto tries several and keeps the best."
+        ),
+    ] = "cae",
     model_param: Params = [],
     scorer: str = "mse",
     scorer_param: Params = [],
@@ -113,6 +118,9 @@ def fit(
     seed: int = 42,
     device: Device = "auto",
     precision: Precision = "auto",
+    minutes: Annotated[
+        float | None, typer.Option(help="Of --model auto, to try candidates in.", show_default="10")
+    ] = None,
     defects: Annotated[
         Path | None,
         typer.Option(
@@ -142,6 +150,7 @@ def fit(
     run_fit(
         folder,
         out,
+        minutes=minutes,
         defects=defects,
         self_contained=self_contained,
         skip_unreadable=skip_unreadable,

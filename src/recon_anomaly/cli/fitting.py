@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from recon_anomaly.auto import AutoDetector
 from recon_anomaly.datasets import good_pictures
+from recon_anomaly.detector import BaseDetector
 from recon_anomaly.devices import choose_device, choose_precision
 from recon_anomaly.distributed import is_first
+from recon_anomaly.errors import InputError
 from recon_anomaly.estimators import ReconstructionDetector
 from recon_anomaly.inputs import split_validation
 from recon_anomaly.pictures import list_pictures, read_pictures
@@ -30,6 +33,7 @@ def run_fit(
     folder: Path,
     out: Path,
     *,
+    minutes: float | None,
     defects: Path | None,
     self_contained: bool,
     skip_unreadable: bool,
@@ -40,8 +44,9 @@ def run_fit(
     if is_first():
         check_writable(out)
     choose_precision(params["precision"], choose_device(params["device"]), 0)
+    detector = _detector(params, minutes)
     for kind in ("model", "scorer", "schedule", "corruptor"):
-        if params[kind] is not None:
+        if params[kind] not in (None, "auto"):
             find(kind, params[kind])
 
     def read(paths: Sequence[Path], channels: Any) -> Pictures:
@@ -64,7 +69,6 @@ def run_fit(
         labelled, labels = joined(good, bad, budget), np.repeat([1, -1], [len(good), len(bad)])
         validation_data, skipped = (labelled, labels), labelled.skipped
         del bad  # its pictures are in the joined store
-    detector = ReconstructionDetector(**params)
     epochs = detector._recipe()["epochs"]
     events = detector.iter_fit(training, validation_data=validation_data)
     with interrupted_well(
@@ -77,8 +81,11 @@ def run_fit(
     detector.save(out, self_contained=self_contained)
     history = detector.history_
     kept = f"epoch {history.kept_epoch} of {len(history)}" if len(history) else "a closed-form fit"
+    what = params["model"]
+    if isinstance(detector, AutoDetector):
+        what = f"{detector.chosen_.model} scored by {detector.chosen_.scorer}"
     print(
-        f"{out}: {params['model']} on {len(pictures)} pictures of "
+        f"{out}: {what} on {len(pictures)} pictures of "
         f"{'x'.join(map(str, pictures.shape))}, {kept}, threshold {-detector.offset_:.6g}",
         file=sys.stderr,
     )
@@ -97,3 +104,20 @@ def run_fit(
             "skipped": [str(path) for path, _ in skipped],
         }
         print(json.dumps(summary, indent=2))
+
+
+def _detector(params: Mapping[str, Any], minutes: float | None) -> BaseDetector:
+    if params["model"] != "auto":
+        if minutes is not None:
+            raise InputError(
+                "--minutes is the budget of --model auto; leave it out, or take that model"
+            )
+        return ReconstructionDetector(**params)
+    if params["model_params"]:
+        raise InputError(
+            "--model auto tries models with their own parameters; leave --model-param out"
+        )
+    taken = {name: value for name, value in params.items() if name not in ("model", "model_params")}
+    # An empty table is what the command gives where nobody said anything.
+    taken = {name: value for name, value in taken.items() if value != {}}
+    return AutoDetector(**taken) if minutes is None else AutoDetector(**taken, minutes=minutes)

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from recon_anomaly.auto import Tried
 from recon_anomaly.history import EpochRecord
 from recon_anomaly.training import Tick
 
@@ -54,6 +55,8 @@ def followed(events: Iterable[Any], title: str, epochs: int) -> Iterator[Any]:
         for event in events:
             if isinstance(event, EpochRecord):
                 console.print(event.line(epochs), highlight=False, soft_wrap=True)
+            elif isinstance(event, Tried):
+                console.print(event.line(), highlight=False, soft_wrap=True)
             yield event
         return
     columns = (
@@ -84,5 +87,7 @@ def followed(events: Iterable[Any], title: str, epochs: int) -> Iterator[Any]:
             elif isinstance(event, EpochRecord):
                 losses = "  ".join(f"{name} {loss:.4g}" for name, loss in event.validation.items())
                 progress.update(task, losses=losses)
+            elif isinstance(event, Tried):
+                progress.console.print(event.line(), highlight=False, soft_wrap=True)
             yield event
         progress.update(task, total=1, completed=1)

@@ -1,0 +1,98 @@
+"""Defects of drawn castings, moved to any picture: pits, scratches and stains that are lit, not pasted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon_anomaly.castings import DEFECT_KINDS, make_part
+from recon_anomaly.errors import InputError
+from recon_anomaly.images import check_picture
+
+__all__ = ["CastingDefects"]
+
+_LEAST_SIDE = 16  # a casting cannot be drawn smaller
+
+
+@dataclass(frozen=True, kw_only=True)
+class CastingDefects:
+    """Adds to a picture what a defect changes on a drawn casting, turned and moved at random.
+
+    The embedded castings are drawn twice, sound and with a defect (`recon_anomaly.make_parts`). The difference
+    of the two, in [-1, 1], is flipped, turned by quarters, shifted around the edges, added to every
+    channel, and clipped to [0, 1]. So a pit has its shadow and its bright lip also on another part. At least
+    one pixel changes.
+
+    Parameters
+    ----------
+    kinds : tuple of str, default all
+        Of ``DEFECT_KINDS``, each with the same probability.
+
+    Raises
+    ------
+    InputError
+        If a kind is unknown, or there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.full((64, 64, 1), 0.5, dtype=np.float32)
+    >>> spoiled, mask = CastingDefects()(image, np.random.default_rng(0))
+    >>> bool(mask.any()), bool((spoiled[~mask] == 0.5).all())
+    (True, True)
+    """
+
+    kinds: tuple[str, ...] = DEFECT_KINDS
+
+    def __post_init__(self) -> None:
+        # Parameters that went through JSON come back as lists.
+        kinds = (self.kinds,) if isinstance(self.kinds, str) else tuple(self.kinds)
+        object.__setattr__(self, "kinds", kinds)
+        if not kinds or set(kinds) - set(DEFECT_KINDS):
+            raise InputError(
+                f"kinds is {self.kinds}; give one or more of {', '.join(DEFECT_KINDS)}."
+            )
+
+    def __call__(
+        self, image: NDArray[np.float32], rng: np.random.Generator, /
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the picture with the defect and the mask of the pixels that changed.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w, c), float32
+            One picture in [0, 1]; it is not written to.
+        rng : numpy.random.Generator
+            Chooses kind, casting, defect, turn and place.
+
+        Returns
+        -------
+        corrupted : ndarray of shape (h, w, c), float32
+            The picture with the defect, in [0, 1].
+        mask : ndarray of shape (h, w), bool
+            True where any channel changed; never empty.
+
+        Raises
+        ------
+        InputError
+            If ``image`` is not a float32 array with three axes.
+        """
+        check_picture(image)
+        h, w, _ = image.shape
+        while True:
+            change = self._change(max(h, w, _LEAST_SIDE), rng)[:h, :w, None]
+            corrupted = (image + change).clip(0.0, 1.0).astype(np.float32)
+            mask = (corrupted != image).any(axis=2)
+            if mask.any():
+                return corrupted, mask
+
+    def _change(self, side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        good, spoiled = make_part((side, side), self.kinds[rng.integers(len(self.kinds))], rng)
+        change = (spoiled.astype(np.float32) - good) / 255
+        change = np.rot90(change, int(rng.integers(4)))
+        if rng.random() < 0.5:
+            change = change.T
+        moved: NDArray[np.float32] = np.roll(change, rng.integers(side, size=2), axis=(0, 1))
+        return moved

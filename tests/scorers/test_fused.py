@@ -1,0 +1,125 @@
+"""Several scores in one, weighed on synthetic anomalies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recon_anomaly import CAE, ReconstructionDetector, load
+from recon_anomaly.errors import InputError
+from recon_anomaly.protocols import Reconstruction
+from recon_anomaly.scorers.fused import FusedScorer
+from recon_anomaly.testing import check_scorer
+
+PARTS = ("mse", "max1p")
+
+
+def pairs(errors):
+    """Pairs of one batch whose residuals are ``errors``, (n, h, w)."""
+    target = torch.as_tensor(errors, dtype=torch.float32)[:, None]
+    return [(target, Reconstruction(torch.zeros_like(target)))]
+
+
+def noise(count, seed, size=0.1):
+    return np.random.default_rng(seed).normal(0, size, (count, 12, 12))
+
+
+def spots(count, seed):
+    """Noise with one loud pixel, which a mean does not see and a maximum does."""
+    errors = noise(count, seed)
+    errors[:, 5, 5] = 0.5
+    return errors
+
+
+def test_the_contract_holds():
+    """It passes the checks for plugin authors."""
+    check_scorer("fused")
+
+
+def test_the_score_is_the_stated_formula():
+    """The weighted sum of the inverse hyperbolic sines of robustly standardised scores, computed in NumPy."""
+    good, bad = noise(60, 0), spots(60, 1)
+    scorer = FusedScorer(PARTS)
+    scorer.fit(pairs(good), pairs(bad))
+
+    def scores(errors):
+        errors = np.float32(errors).astype(np.float64)
+        return np.stack([(errors**2).mean((1, 2)), np.abs(errors).max((1, 2))], 1)
+
+    centre = np.median(scores(good), 0)
+    spread = 1.4826 * np.median(np.abs(scores(good) - centre), 0)
+    new = noise(5, 2, size=0.15)
+    wanted = np.arcsinh((scores(new) - centre) / spread) @ scorer.weights.numpy()
+    target, reconstruction = pairs(new)[0]
+    found = scorer(target, reconstruction)
+    np.testing.assert_allclose(found.terms.numpy(), wanted, rtol=1e-4)
+    assert scorer.reduce(found.map).tolist() == [0.0] * 5
+    assert found.map.shape == (5, 12, 12)
+
+
+def test_weights_go_to_the_score_that_finds_the_anomalies():
+    """A loud pixel is found by the maximum, louder noise everywhere by the mean; weights add up to 1."""
+    scorer = FusedScorer(PARTS)
+    scorer.fit(pairs(noise(80, 0)), pairs(spots(80, 1)))
+    spotted = scorer.weights.numpy()
+    scorer.fit(pairs(noise(80, 0)), pairs(noise(80, 2, size=0.11)))
+    noisy = scorer.weights.numpy()
+    assert spotted[1] > 0.7 > 0.5 > noisy[1]
+    for weights in (spotted, noisy):
+        assert weights.min() >= 0
+        assert weights.sum() == pytest.approx(1)
+
+
+def test_weights_are_equal_where_nothing_is_found():
+    """Anomalies that score lower than good pictures teach nothing."""
+    scorer = FusedScorer(PARTS)
+    scorer.fit(pairs(noise(40, 0)), pairs(noise(40, 1, size=0.01)))
+    assert scorer.weights.tolist() == [0.5, 0.5]
+
+
+def test_identical_good_pictures_give_finite_scores():
+    """A spread of zero is replaced by a tiny one, so that no score is infinite."""
+    scorer = FusedScorer(PARTS)
+    scorer.fit(pairs(np.zeros((4, 8, 8))), pairs(noise(4, 0)))
+    target, reconstruction = pairs(noise(3, 1))[0]
+    found = scorer(target, reconstruction)
+    assert found.terms.isfinite().all()
+    assert found.map.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("scorers", "params"), [((), None), (("mse", "mse"), None), (("mse",), {"top-k": {}})]
+)
+def test_parts_that_make_no_sense_are_refused(scorers, params):
+    """No scorer, one twice, or parameters of another one: the message says what is wanted."""
+    with pytest.raises(InputError, match="at least one scorer"):
+        FusedScorer(scorers, params)
+
+
+def test_it_is_fitted_saved_and_read(tmp_path):
+    """A detector learns the weights without labels, says them, and scores the same bits after loading."""
+    good = np.random.default_rng(0).integers(90, 110, (40, 16, 16)).astype(np.uint8)
+    detector = ReconstructionDetector(
+        "pca", model_params={"n_components": 4}, scorer="fused", random_state=3
+    ).fit(good)
+    assert set(detector.scorer_uses_) == {"weights"}
+    detector.save(tmp_path / "a.safetensors")
+    again = load(tmp_path / "a.safetensors")
+    bad = good[:4].copy()
+    bad[:, 4:8, 4:8] = 200
+    assert np.array_equal(detector.score_samples(bad), again.score_samples(bad))
+    assert (detector.predict(bad) == -1).all()
+    twin = ReconstructionDetector(
+        "pca", model_params={"n_components": 4}, scorer="fused", random_state=3
+    ).fit(good)
+    assert np.array_equal(detector.score_samples(good), twin.score_samples(good))
+
+
+def test_it_rehearses_before_a_training():
+    """One picture is enough to go through all parts, and a trained model learns its weights, too."""
+    good = np.random.default_rng(0).integers(90, 110, (12, 16, 16)).astype(np.uint8)
+    detector = CAE(kernels=(4,), epochs=1, scorer="fused", scorer_params={"scorers": PARTS}).fit(
+        good
+    )
+    assert float(detector.scorer_.weights.sum()) == pytest.approx(1)
