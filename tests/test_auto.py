@@ -131,3 +131,29 @@ def test_a_line_says_what_was_found():
     assert one.line() == "pca n_components=4: mse 0.900, top-k 0.950 (2 s)"
     assert one.best == (0.95, "top-k")
     assert Tried("cae", {}, 3.0, why="no time").line() == "cae: left out after 3 s: no time"
+
+
+def test_labelled_defects_are_refused(parts):
+    """It judges by synthetic anomalies, and does not drop real ones silently."""
+    labels = np.repeat([1, -1], [10, len(parts.test) - 10])
+    with pytest.raises(InputError, match="no use for labelled ones"):
+        AutoDetector(candidates=CHEAP, scorers=("mse",)).fit(
+            parts.train, validation_data=(parts.test, labels)
+        )
+
+
+def test_a_candidate_that_cannot_score_is_left_out(parts):
+    """One that a scorer has no use for is named, and the search goes on with the others."""
+    candidates = (("pca", {"n_components": 8}), ("cvae", {"kernels": [4], "latent_size": 2}))
+    detector = AutoDetector(candidates=candidates, scorers=("elbo",), epochs=1, device="cpu")
+    detector.fit(parts.train)
+    assert "elbo needs" in detector.tried_[0].why
+    assert detector.chosen_.model == "cvae"
+
+
+def test_another_scorer_and_its_file_agree(fitted, parts, tmp_path):
+    """with_scorer gives a detector of its own, whose file scores the same."""
+    other = fitted.with_scorer("top-k", parts.train[:20], scorer_params={"share": 0.5})
+    other.save(tmp_path / "a.safetensors")
+    again = AutoDetector.load(tmp_path / "a.safetensors")
+    assert np.array_equal(again.score_samples(parts.test), other.score_samples(parts.test))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -13,7 +14,7 @@ import numpy as np
 from .detector import BaseDetector
 from .devices import choose_device
 from .distributed import own_device, ranks_of
-from .errors import InputError, TrainingError, WeightsError
+from .errors import InputError, ReconAnomalyError
 from .estimators import ReconstructionDetector
 from .history import EpochRecord
 from .inputs import read_input
@@ -35,7 +36,6 @@ CANDIDATES: tuple[tuple[str, Mapping[str, Any]], ...] = (
 SCORERS = ("mse", "top-k", "smoothed-maximum", "standardised", "fused")
 """What each candidate is scored by."""
 
-_OWN = ("minutes", "candidates", "scorers")
 _MOST_JUDGED = 128
 
 
@@ -88,14 +88,19 @@ class AutoDetector(BaseDetector):
     Neither labels nor test pictures take part. Since "pca" is tried first, and always, the choice is never worse
     than it on that validation.
 
+    The figures are those of few pictures, and the pictures that the choice was made by also set the threshold, which is
+    therefore somewhat optimistic; scorers that learn (``standardised``, ``fused``) learn of the same good pictures
+    that they are judged on. ``calibrate`` sets the threshold by other good pictures.
+
     Parameters
     ----------
     minutes : float
-        The budget. A candidate is not begun when it is spent, and given up when it runs out, or when after its first
-        epoch the planned ones would not fit; the first candidate is tried whole.
+        The budget. A candidate is not begun when it is spent, and a training given up when it runs out, or when after
+        its first epoch the planned ones would not fit. The first candidate is tried whole, and neither a fit in
+        closed form nor the judging is interrupted.
     candidates : sequence of (str, mapping)
-        Models with their parameters, from cheap to dear. One whose pretrained weights are not on this machine is left
-        out, and said so in ``tried_``.
+        Models with their parameters, from cheap to dear. One that cannot be fitted or judged, as where the weights of
+        ``feature-pca`` are not installed, is left out, and ``tried_`` says why. (Torchvision's weights would be downloaded.)
     scorers : sequence of str
         By which each is judged.
     **parameters
@@ -139,10 +144,20 @@ class AutoDetector(BaseDetector):
 
     def _as_saved(self) -> Any:
         detector = copy.copy(self.chosen_)
+        detector.contamination = self.contamination
         for name, value in vars(self).items():  # some may have been set anew since, as a threshold
             if name.endswith("_") and name not in ("chosen_", "tried_"):
                 setattr(detector, name, value)
         return detector
+
+    def with_scorer(self, scorer: Any, X: Any, **params: Any) -> Any:
+        """Return the chosen detector with another scorer; else as `ReconstructionDetector.with_scorer`."""
+        return self._as_saved().with_scorer(scorer, X, **params)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> Any:
+        """Read the chosen detector, a `ReconstructionDetector`, from the file that ``save`` wrote."""
+        return ReconstructionDetector.load(path, **options)
 
     def _iter_fit(
         self, X: Any, validation_data: Any, observed: Any, observed_scorers: Sequence[str]
@@ -153,6 +168,11 @@ class AutoDetector(BaseDetector):
         seed = self._draw_seed()
         pictures = read_input(self, X, fitting=True)
         parts = self._split(pictures, validation_data, seed)
+        if parts.labelled is not None:
+            raise InputError(
+                "AutoDetector judges by synthetic anomalies and has no use for labelled ones (-1, --defects); leave "
+                "them out, and measure with them afterwards"
+            )
         tried: list[Tried] = []
         best: tuple[float, ReconstructionDetector] | None = None
         for model, params in self.candidates:
@@ -167,10 +187,10 @@ class AutoDetector(BaseDetector):
                     why = yield from _fitted_until(
                         detector, parts.training, parts.validation, deadline
                     )
-                except (TrainingError, WeightsError) as error:
+                    if not why:
+                        found = judge(detector, self.scorers, _some(parts.validation), seed)
+                except ReconAnomalyError as error:
                     why = str(error)
-            if not why:
-                found = judge(detector, self.scorers, _some(parts.validation), seed)
             one = Tried(model, params, time.monotonic() - begun, found, why)
             tried.append(one)
             yield one

@@ -37,7 +37,7 @@ FEATURE_LAYERS = {
     "efficientnet_b0": ("features.2", "features.3", "features.5"),
     "efficientnet_lite0": ("blocks.2", "blocks.4", "blocks.10"),
 }
-"""The last layer of stride 4, 8 and 16 each, whose features models reconstruct by default."""
+"""A layer of stride 4, 8 and 16 each, whose features models reconstruct by default: of VGG16 the pools, else the last."""
 
 _LITE = "efficientnet_lite0"
 _ENTRIES = {"vgg16": "IMAGENET1K_FEATURES"}  # the original one of Oxford, as Keras ships it

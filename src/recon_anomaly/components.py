@@ -87,8 +87,8 @@ class ChannelMoments:
         """Take in a batch; products are summed in float32 over one batch, then in float64."""
         rows = maps.permute(0, 2, 3, 1).flatten(0, 2)
         self.count += len(rows)
-        self._first += rows.sum(0).double().cpu()
-        self._second += (rows.T @ rows).double().cpu()
+        self._first += rows.sum(0).cpu().double()
+        self._second += (rows.T @ rows).cpu().double()
 
     def mean(self) -> Tensor:
         """Return the mean vector, (c,)."""

@@ -28,7 +28,7 @@ class ReconstructionDetector(BaseDetector):
     model_params : dict, optional
         Parameters of the model.
     scorer, scorer_params : str or callable, and dict, optional
-        "mse", "max1p", "reconstruction-probability", or a plugin's.
+        "mse", "max1p", "top-k", "fused", … or a plugin's (`recon-anomaly plugins` lists them).
     schedule, schedule_params : str or callable, and dict, optional
         Weights of the loss terms; ``schedule_params={"weights": {"kl": 4}}`` makes a beta-VAE.
     corruptor, corruptor_params : str or callable, and dict, optional

@@ -13,6 +13,7 @@ from .errors import InputError
 from .history import EpochRecord, History
 from .keeping import keep_frozen
 from .randomness import seeded
+from .scoring import exact
 from .training import GivenUp, Plan, RunState, Tick, evaluate, train
 
 __all__ = ["fit_network"]
@@ -61,7 +62,13 @@ def fit_network(
                 f"{type(network).__name__} is fitted in closed form, which knows no corruptor; leave it "
                 "out, or take another model"
             )
-        with torch.no_grad(), seeded(training.device, plan.seed):
+        # As precise as the scoring, but not in inference mode, whose tensors could not be kept.
+        with (
+            exact(),
+            torch.inference_mode(False),
+            torch.no_grad(),
+            seeded(training.device, plan.seed),
+        ):
             network.fit_batches(training)
         network.eval()
         return History(tuple(evaluate(network, validation)), 0)

@@ -32,7 +32,7 @@ def spoiled_kinds(count: int) -> list[str]:
     (65, 100, 250)
     """
     step, rounds = _plan(count)
-    return [KINDS[place % len(KINDS)] for place in range(rounds * len(range(0, count, step)))]
+    return [KINDS[_kind(place)] for place in range(rounds * len(range(0, count, step)))]
 
 
 def spoiled_batches(batches: Iterable[Batch | Tensor], count: int, seed: int) -> Iterator[Batch]:
@@ -70,6 +70,15 @@ def spoiled_batches(batches: Iterable[Batch | Tensor], count: int, seed: int) ->
             yield Batch(spoiled, spoiled)
 
 
+def _kind(place: int) -> int:
+    """Return the number of an anomaly's kind: each once in four, in an order that differs from four to four.
+
+    Else a picture that is spoiled several times might always get the same one.
+    """
+    turn, within = divmod(place, len(KINDS))
+    return int(np.random.default_rng(turn).permutation(len(KINDS))[within])
+
+
 def _plan(count: int) -> tuple[int, int]:
     """Return every how many-th picture is spoiled, and how often."""
     return math.ceil(count / _MOST), math.ceil(_FEWEST / count)
@@ -82,6 +91,6 @@ def _spoiled(images: Tensor, corruptors: list[Corruptor], first: int, seed: int)
         rng = np.random.default_rng(derive_seed(seed, place))
         share = np.float32(_LEAST_STRENGTH ** rng.random())
         clean = np.ascontiguousarray(picture.clip(0, 1))
-        change = corrupt(corruptors[place % len(corruptors)], clean, rng) - clean
+        change = corrupt(corruptors[_kind(place)], clean, rng) - clean
         made[place - first] = picture + share * change
     return torch.from_numpy(made).permute(0, 3, 1, 2).to(images.device)

@@ -373,7 +373,7 @@ def test_plugins_lists_every_name(run):
     ("arguments", "code", "words"),
     [
         (["fit", "GOOD", "-o", "OUT", "--model", "cea"], 2, "known are: brightness, cae"),
-        (["fit", "GOOD", "-o", "OUT", "--scorer", "mes"], 2, "known are: max1p, mse"),
+        (["fit", "GOOD", "-o", "OUT", "--scorer", "mes"], 2, "known are: elbo, fused"),
         (["fit", "GOOD", "-o", "OUT", "--device", "cuda:99"], 1, "known are: auto"),
         (["fit", "GOOD", "-o", "OUT", "--precision", "half"], 1, "may be: auto, float32, bfloat16"),
         (["fit", "GOOD", "-o", "OUT", "--epochs", "0"], 1, "epochs=0"),

@@ -57,3 +57,12 @@ def test_unknown_kinds_are_refused(kinds):
     """The message lists the kinds that there are."""
     with pytest.raises(InputError, match=DEFECT_KINDS[0]):
         CastingDefects(kinds=kinds)
+
+
+@pytest.mark.parametrize("shape", [(1, 3000, 1), (900, 2, 3)])
+def test_long_pictures_are_spoiled_at_once(shape):
+    """A line of pixels gets a part of a defect, and nothing of the size of its square is drawn."""
+    image = np.full(shape, 0.5, np.float32)
+    for seed in range(5):
+        _, mask = CastingDefects()(image, np.random.default_rng(seed))
+        assert 0 < mask.sum() <= 16 * 16

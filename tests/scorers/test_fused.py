@@ -89,7 +89,8 @@ def test_identical_good_pictures_give_finite_scores():
 
 
 @pytest.mark.parametrize(
-    ("scorers", "params"), [((), None), (("mse", "mse"), None), (("mse",), {"top-k": {}})]
+    ("scorers", "params"),
+    [((), None), ("mse", None), (("mse", "mse"), None), (("mse",), {"top-k": {}})],
 )
 def test_parts_that_make_no_sense_are_refused(scorers, params):
     """No scorer, one twice, or parameters of another one: the message says what is wanted."""
@@ -123,3 +124,10 @@ def test_it_rehearses_before_a_training():
         good
     )
     assert float(detector.scorer_.weights.sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("part", ["fused", "elbo", "reconstruction-probability"])
+def test_parts_that_draw_or_fuse_are_refused(part):
+    """A mean over draws of standardised scores would be another figure than the part's own."""
+    with pytest.raises(InputError, match=f"{part} draws latents or learns"):
+        FusedScorer(("mse", part))

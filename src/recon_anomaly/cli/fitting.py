@@ -46,7 +46,7 @@ def run_fit(
     choose_precision(params["precision"], choose_device(params["device"]), 0)
     detector = _detector(params, minutes)
     for kind in ("model", "scorer", "schedule", "corruptor"):
-        if params[kind] not in (None, "auto"):
+        if params[kind] is not None and (kind, params[kind]) != ("model", "auto"):
             find(kind, params[kind])
 
     def read(paths: Sequence[Path], channels: Any) -> Pictures:
@@ -81,16 +81,17 @@ def run_fit(
     detector.save(out, self_contained=self_contained)
     history = detector.history_
     kept = f"epoch {history.kept_epoch} of {len(history)}" if len(history) else "a closed-form fit"
-    what = params["model"]
+    what, scorer = params["model"], params["scorer"]
     if isinstance(detector, AutoDetector):
-        what = f"{detector.chosen_.model} scored by {detector.chosen_.scorer}"
+        scorer = detector.chosen_.scorer
+        what = f"{detector.chosen_.model} scored by {scorer}"
     print(
         f"{out}: {what} on {len(pictures)} pictures of "
         f"{'x'.join(map(str, pictures.shape))}, {kept}, threshold {-detector.offset_:.6g}",
         file=sys.stderr,
     )
     for part, used in detector.scorer_uses_.items():
-        print(f"{params['scorer']}: {part}: {used}", file=sys.stderr)
+        print(f"{scorer}: {part}: {used}", file=sys.stderr)
     list_skipped(skipped)
     if as_json:
         summary = {

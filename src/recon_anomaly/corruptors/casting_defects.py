@@ -13,7 +13,7 @@ from recon_anomaly.images import check_picture
 
 __all__ = ["CastingDefects"]
 
-_LEAST_SIDE = 16  # a casting cannot be drawn smaller
+_LEAST_SIDE, _MOST_SIDE = 16, 512  # a casting cannot be drawn smaller, and need not be larger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +21,9 @@ class CastingDefects:
     """Adds to a picture what a defect changes on a drawn casting, turned and moved at random.
 
     The embedded castings are drawn twice, sound and with a defect (`recon_anomaly.make_parts`). The difference
-    of the two, in [-1, 1], is flipped, turned by quarters, shifted around the edges, added to every
-    channel, and clipped to [0, 1]. So a pit has its shadow and its bright lip also on another part. At least
-    one pixel changes.
+    of the two, in [-1, 1], is flipped, turned by quarters, added to every channel, and clipped to [0, 1]. So a pit has
+    its shadow and its bright lip also on another part. The casting fills the shorter side, up to 512 pixels, and lies anywhere
+    in the picture. At least one pixel changes.
 
     Parameters
     ----------
@@ -80,19 +80,28 @@ class CastingDefects:
             If ``image`` is not a float32 array with three axes.
         """
         check_picture(image)
-        h, w, _ = image.shape
-        while True:
-            change = self._change(max(h, w, _LEAST_SIDE), rng)[:h, :w, None]
+        while True:  # white cannot be brightened
+            change = self._change(image.shape[0], image.shape[1], rng)[..., None]
             corrupted = (image + change).clip(0.0, 1.0).astype(np.float32)
             mask = (corrupted != image).any(axis=2)
             if mask.any():
                 return corrupted, mask
 
-    def _change(self, side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _change(self, h: int, w: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        side = min(max(min(h, w), _LEAST_SIDE), _MOST_SIDE)
         good, spoiled = make_part((side, side), self.kinds[rng.integers(len(self.kinds))], rng)
         change = (spoiled.astype(np.float32) - good) / 255
         change = np.rot90(change, int(rng.integers(4)))
         if rng.random() < 0.5:
             change = change.T
-        moved: NDArray[np.float32] = np.roll(change, rng.integers(side, size=2), axis=(0, 1))
+        # As much of it as there is room for, with at least one pixel that changes, anywhere in the picture.
+        changed = np.argwhere(change)
+        pixel = changed[rng.integers(len(changed))]
+        sides = np.minimum((h, w), side)
+        top, left = (pixel - rng.integers(sides)).clip(0, side - sides)
+        down, right = rng.integers(np.array([h, w]) - sides + 1)
+        moved = np.zeros((h, w), np.float32)
+        moved[down : down + sides[0], right : right + sides[1]] = change[
+            top : top + sides[0], left : left + sides[1]
+        ]
         return moved

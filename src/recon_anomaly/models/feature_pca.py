@@ -19,7 +19,7 @@ from recon_anomaly.protocols import ImageShape, Reconstruction
 
 __all__ = ["FeaturePrincipalComponents"]
 
-VIEWS = ("patch", "whole", "both")
+_VIEWS = ("patch", "whole", "both")
 
 
 class FeaturePrincipalComponents(nn.Module):
@@ -41,10 +41,11 @@ class FeaturePrincipalComponents(nn.Module):
     :math:`\bar\sigma` is the mean variance of a channel at a position: of few pictures next to nothing remains, which
     must not be blown up.
 
-    *both*: one after the other, as channels of one target, each with a variance of about one.
+    *both*: one after the other, as channels of one target, each with a variance of about one over the training pictures. Other
+    good pictures are left with more by *whole*, the more so the fewer pictures it was fitted on.
 
-    One pass over the pictures; what it holds meanwhile are the moments of the channels and IncrementalPCA's chunk of
-    2 ``n_components`` coarse maps, however many pictures there are.
+    One pass over the pictures; what it holds meanwhile are the moments of the channels and some of
+    IncrementalPCA's chunks of 256 coarse maps, or 2 ``n_components``, however many pictures there are.
 
     Parameters
     ----------
@@ -93,10 +94,10 @@ class FeaturePrincipalComponents(nn.Module):
         grid: int = 16,
     ) -> None:
         super().__init__()
-        if view not in VIEWS or not 0 < explained < 1 or n_components < 1 or grid < 1:
+        if view not in _VIEWS or not 0 < explained < 1 or n_components < 1 or grid < 1:
             raise InputError(
                 f"view={view!r}, explained={explained}, n_components={n_components}, grid={grid}: a view of "
-                f"{', '.join(VIEWS)} is wanted, a share between 0 and 1, and at least 1 of the others"
+                f"{', '.join(_VIEWS)} is wanted, a share between 0 and 1, and at least 1 of the others"
             )
         self.backbone = Backbone(backbone, layers or FEATURE_LAYERS.get(backbone), weights)
         self.stride = self.backbone.largest_stride
@@ -160,7 +161,7 @@ class FeaturePrincipalComponents(nn.Module):
         # The residual's covariance over channels is the whole one about each position's mean, less what the
         # components take: so it needs no second pass.
         positions = self.grid[0] * self.grid[1]
-        means = self.whole_mean.reshape(-1, positions).double().cpu()
+        means = self.whole_mean.cpu().double().reshape(-1, positions)
         within = coarse.second() - means @ means.T / positions
         maps = components.double().reshape(len(components), len(means), positions)
         variances = torch.as_tensor(fitted.variances[wanted]).double()

@@ -49,7 +49,8 @@ class FusedScorer:
     Raises
     ------
     InputError
-        When there are no scorers, a name stands twice, or parameters are given for another one.
+        When there are no scorers, a name stands twice, or parameters are given for another one; when one draws
+        latents, or is fused itself.
     """
 
     learns_from_spoiled = True
@@ -60,14 +61,23 @@ class FusedScorer:
         scorer_params: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         params = dict(scorer_params or {})
-        if not scorers or len(set(scorers)) < len(scorers) or set(params) - set(scorers):
+        if (
+            isinstance(scorers, str)
+            or not scorers
+            or len(set(scorers)) < len(scorers)
+            or set(params) - set(scorers)
+        ):
             raise InputError(
-                f"scorers={list(scorers)}, scorer_params for {sorted(params)}: at least one scorer is wanted, each "
+                f"scorers={scorers!r}, scorer_params for {sorted(params)}: at least one scorer is wanted, in a list, each "
                 "once, and parameters for these alone"
             )
         self.names = tuple(scorers)
         self.parts = [build("scorer", name, params.get(name))[0] for name in self.names]
-        self.draws = max(getattr(part, "draws", 0) for part in self.parts)
+        for name, part in zip(self.names, self.parts, strict=True):
+            if getattr(part, "draws", 0) or getattr(part, "learns_from_spoiled", False):
+                raise InputError(
+                    f"{name} draws latents or learns from anomalies itself, and cannot be a part of fused; take others"
+                )
         count = len(self.parts)
         self.centre, self.spread = _tensor(np.zeros(count)), _tensor(np.ones(count))
         self.map_mean, self.map_deviation = _tensor(np.zeros(count)), _tensor(np.ones(count))
@@ -83,7 +93,7 @@ class FusedScorer:
             found = [maps_and_scores(part, target, reconstruction) for part in self.parts]
             good.append(np.stack([scores.numpy() for _, scores in found], 1))
             for index, (maps, _) in enumerate(found):
-                values = maps.double()
+                values = maps.cpu().double()
                 sums[:, index] += maps.numel(), float(values.sum()), float(values.square().sum())
         scores = np.concatenate(good)
         count, first, second = sums
