@@ -1,0 +1,92 @@
+"""What the contenders of `detection.py` get: folders of pictures, all resized once by this library; and the masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from recon_anomaly import find_labelled
+from recon_anomaly.benchdata import BenchData, from_folder
+from recon_anomaly.store import Pictures
+
+PICTURES = "pictures"
+"""The folder of what a contender sees."""
+
+VALIDATION = 0.2
+"""Share of the good training pictures that is held out, as the bench does."""
+
+
+def read_set(
+    folder: str, image_size: int, *, drop_leaked: bool = False, split_by_part: bool = False
+) -> BenchData:
+    """Read a labelled folder as `recon-anomaly bench` does."""
+    data = from_folder(folder, image_size)
+    if data.train.dtype != np.uint8:
+        raise SystemExit(f"{folder} has pictures of {data.train.dtype}; 8 bits are wanted")
+    if split_by_part:
+        data = data.by_part()
+    return data.without(data.leakage.leaked) if drop_leaked else data
+
+
+def masks_of(folder: str, data: BenchData) -> list[np.ndarray | None] | None:
+    """Return the mask (h, w) of each test picture, True where it is defective; None where nobody knows.
+
+    A good picture is good everywhere. A defective one whose mask is missing or empty has none, since pixels of it are
+    defective. Masks are resized by taking the nearest pixel, which keeps the share of a thin defect. Where no
+    defective picture has a mask, the result is None.
+    """
+    found = find_labelled(folder)
+    files = dict(zip(found.test, found.masks, strict=True))
+    masks: list[np.ndarray | None] = []
+    for path, label in zip(data.test.pictures.paths or (), data.test.labels, strict=True):
+        mask = None if label else np.zeros(data.image_size, bool)
+        if label and files[path] is not None:
+            drawn = read_mask(files[path], data.image_size)
+            mask = drawn if drawn.any() else None
+        masks.append(mask)
+    known = any(mask is not None and mask.any() for mask in masks)
+    return masks if known else None
+
+
+def read_mask(path: Path, image_size: tuple[int, int]) -> np.ndarray:
+    """Return a mask (h, w), True above the middle gray."""
+    height, width = image_size
+    with Image.open(path) as image:
+        gray = image.convert("L").resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(gray) > 127
+
+
+def write_folder(
+    place: Path, data: BenchData, masks: Sequence[np.ndarray | None] | None, seed: int
+) -> None:
+    """Write ``train``, ``validation`` and ``test`` of one seed as PNG below ``pictures``, which a contender is told of.
+
+    What is known of the test pictures stands beside, in ``protocol.json`` and ``masks``.
+    """
+    train, validation = data.split_validation(VALIDATION, seed)
+    for part, pictures in (
+        ("train", train),
+        ("validation", validation),
+        ("test", data.test.pictures),
+    ):
+        _write(place / PICTURES / part, pictures)
+    (place / "masks").mkdir()
+    names: list[str | None] = [None] * len(data.test.labels)
+    for number, mask in enumerate(masks or ()):
+        if mask is not None:
+            names[number] = f"masks/{number:06d}.png"
+            Image.fromarray(mask).save(place / names[number])
+    known = {"labels": data.test.labels.tolist(), "kinds": data.test.kinds, "masks": names}
+    (place / "protocol.json").write_text(json.dumps(known | {"seed": seed}))
+
+
+def _write(folder: Path, pictures: Pictures) -> None:
+    folder.mkdir(parents=True)
+    for number in range(len(pictures)):
+        pixels = pictures.batch(slice(number, number + 1))[0]
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        image.save(folder / f"{number:06d}.png", compress_level=1)
