@@ -69,7 +69,7 @@ def test_an_unknown_kind_is_refused():
 
 def test_an_unknown_name_lists_the_known_ones():
     """The error for a wrong name says what would be right."""
-    with pytest.raises(PluginError, match=r"'cea'; known are: brightness, cae, cvae"):
+    with pytest.raises(PluginError, match=r"'cea'; known are: brightness, cae, .*cvae"):
         registry.find("model", "cea")
 
 
@@ -115,7 +115,7 @@ def test_a_plugin_with_a_wrong_signature_is_left_out_whole(installed):
     )
     installed(wrong=lambda: module)
     with pytest.warns(PluginWarning, match="'wrong' was left out"):
-        assert [o.plugin for o in registry.offers("corruptor")] == ["builtin"] * 3
+        assert [o.plugin for o in registry.offers("corruptor")] == ["builtin"] * 4
 
 
 def test_a_plugin_that_raises_in_its_hook_loses_that_hook(installed):
