@@ -70,7 +70,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (n, 320, h / 32, w / 32) of prepared ``images``, (n, 3, h, w)."""
-        features: Tensor = self.blocks(F.relu6(self.bn0(self.conv_stem(images))))
+        features: Tensor = self.blocks(F.relu6(self.bn0(self.conv_stem(images)), inplace=True))
         return features
 
 
@@ -93,8 +93,8 @@ class _Block(nn.Module):
         self.adds = stage.stride == 1 and channels == stage.channels
 
     def forward(self, features: Tensor) -> Tensor:
-        made: Tensor = F.relu6(self.bn0(self.expand_conv(features))) if self.widens else features
-        made = F.relu6(self.bn1(self.depthwise_conv(made)))
+        made: Tensor = F.relu6(self.bn0(self.expand_conv(features)), inplace=True) if self.widens else features
+        made = F.relu6(self.bn1(self.depthwise_conv(made)), inplace=True)
         made = self.bn2(self.project_conv(made))
         return made + features if self.adds else made
 
@@ -105,10 +105,10 @@ class _Convolution(nn.Conv2d):
     def __init__(
         self, channels: int, kernels: int, size: int, stride: int = 1, groups: int = 1
     ) -> None:
-        super().__init__(channels, kernels, size, stride, groups=groups, bias=False)
-        missing = size - stride
-        self.sides = [missing // 2, missing - missing // 2] * 2 if missing > 0 else []
+        before = (size - stride) // 2
+        self.after = size - stride - 2 * before  # one more at the end, where the sides differ
+        super().__init__(channels, kernels, size, stride, before, groups=groups, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        padded = F.pad(features, self.sides) if self.sides else features
+        padded = F.pad(features, [0, self.after] * 2) if self.after else features
         return super().forward(padded)
