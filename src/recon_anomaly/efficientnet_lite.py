@@ -93,7 +93,9 @@ class _Block(nn.Module):
         self.adds = stage.stride == 1 and channels == stage.channels
 
     def forward(self, features: Tensor) -> Tensor:
-        made: Tensor = F.relu6(self.bn0(self.expand_conv(features)), inplace=True) if self.widens else features
+        made: Tensor = (
+            F.relu6(self.bn0(self.expand_conv(features)), inplace=True) if self.widens else features
+        )
         made = F.relu6(self.bn1(self.depthwise_conv(made)), inplace=True)
         made = self.bn2(self.project_conv(made))
         return made + features if self.adds else made
