@@ -69,7 +69,13 @@ def test_an_interrupted_bench_leaves_its_records_and_no_process(tmp_path):
     command = [sys.executable, "-m", "recon_anomaly", "bench", "--models", "mean,cae"]
     command += ["--corruptors", "", "--epochs", "500", "--jobs", "2", "--out", str(out)]
     bench = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # What a shell starts in the background ignores it, and so would its children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 100
     while time.monotonic() < until and not (out.exists() and len(read_records(out)) == 2):
