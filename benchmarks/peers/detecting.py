@@ -38,11 +38,11 @@ class Contender:
 
     def fit(self, train: np.ndarray, validation: np.ndarray) -> None:
         """Learn from good pictures; the validation pictures may choose an epoch, and nothing else."""
-        raise NotImplementedError
+        raise NotImplementedError  # each contender has its own; this class is not used alone
 
     def score(self, pictures: np.ndarray) -> np.ndarray:
         """Return the anomaly scores (n,): raw, the higher the more abnormal."""
-        raise NotImplementedError
+        raise NotImplementedError  # each contender has its own; this class is not used alone
 
     def maps(self, pictures: np.ndarray) -> np.ndarray | None:
         """Return the anomaly maps (n, h, w) at the pictures' size, or None where there are none."""
