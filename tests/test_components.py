@@ -42,6 +42,33 @@ def test_several_chunks_find_the_same_subspace():
     assert found.variances.sum() == pytest.approx(found.total_variance, rel=1e-4)
 
 
+def test_what_is_left_of_unseen_rows_is_given_once_for_each():
+    """Of a first chunk its halves judge each other, of a second one what the first has learned."""
+    given = rows(700, noise=0.5)
+    parts = []
+    incremental_components(np.split(given, 7), 3, parts.append)
+    chunk = 300  # three batches of 100 are the first that have 256 rows
+
+    def left(known, new):
+        pca = PCA(3, svd_solver="full").fit(known.astype(np.float64))
+        return new - pca.inverse_transform(pca.transform(new))
+
+    wanted = [
+        left(given[:chunk:2], given[1:chunk:2]),
+        left(given[1:chunk:2], given[:chunk:2]),
+        left(given[:chunk], given[chunk:]),
+    ]
+    assert [len(part) for part in parts] == [150, 150, 400]
+    np.testing.assert_allclose(np.concatenate(parts), np.concatenate(wanted), atol=1e-3)
+
+
+def test_of_a_single_row_nothing_is_left():
+    """It cannot be held out, and no residual is given."""
+    parts = []
+    incremental_components([np.ones((1, 4), np.float32)], 2, parts.append)
+    assert parts == []
+
+
 def test_rows_without_variance_have_no_component():
     """Identical rows: nothing is kept, and the mean is the row."""
     given = np.full((20, 5), 3.0, np.float32)

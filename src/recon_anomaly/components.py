@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +35,11 @@ class Components(NamedTuple):
     total_variance: float
 
 
-def incremental_components(batches: Iterable[NDArray[Any]], wanted: int) -> Components:
+def incremental_components(
+    batches: Iterable[NDArray[Any]],
+    wanted: int,
+    unseen: Callable[[NDArray[Any]], None] | None = None,
+) -> Components:
     """Fit scikit-learn's IncrementalPCA on chunks of at least twice as many rows as components.
 
     Parameters
@@ -45,6 +49,10 @@ def incremental_components(batches: Iterable[NDArray[Any]], wanted: int) -> Comp
     wanted : int
         The most components; fewer come back where the first chunk has no more rows than that, or the rows
         no variance in so many directions.
+    unseen : callable, optional
+        Is given what components leave of rows that they were not fitted on, (n, d), once for each row: of a chunk
+        what those of the chunks before it leave, of the first chunk what those of its other half do. Of a
+        single row nothing.
 
     Examples
     --------
@@ -55,16 +63,39 @@ def incremental_components(batches: Iterable[NDArray[Any]], wanted: int) -> Comp
     """
     pca: IncrementalPCA | None = None
     for rows in _chunks(batches, max(2 * wanted, 256)):
-        if pca is None:
-            pca = IncrementalPCA(max(1, min(wanted, len(rows) - 1)))
-        with np.errstate(invalid="ignore", divide="ignore"):  # shares of a variance of zero
-            pca.partial_fit(rows)
+        if unseen is not None and pca is not None:
+            unseen(_left(_components(pca), rows))
+        elif unseen is not None and len(rows) > 1:
+            for half, other in ((rows[::2], rows[1::2]), (rows[1::2], rows[::2])):
+                unseen(_left(_components(_learned(None, half, wanted)), other))
+        pca = _learned(pca, rows, wanted)
     assert pca is not None
+    return _components(pca)
+
+
+def _learned(pca: IncrementalPCA | None, rows: NDArray[Any], wanted: int) -> IncrementalPCA:
+    if pca is None:
+        pca = IncrementalPCA(max(1, min(wanted, len(rows) - 1)))
+    with np.errstate(invalid="ignore", divide="ignore"):  # shares of a variance of zero
+        pca.partial_fit(rows)
+    return pca
+
+
+def _components(pca: IncrementalPCA) -> Components:
     # Directions without variance are arbitrary: kept, they would hide whatever lies along them.
-    least = np.finfo(np.float32).eps * max(rows.shape) * max(pca.singular_values_[0], 1)
+    shape = max(pca.n_samples_seen_, len(pca.mean_))
+    least = np.finfo(np.float32).eps * shape * max(pca.singular_values_[0], 1)
     real = pca.singular_values_ > least
     variances = pca.singular_values_[real] ** 2 / pca.n_samples_seen_
     return Components(pca.mean_, pca.components_[real], variances, float(np.sum(pca.var_)))
+
+
+def _left(found: Components, rows: NDArray[Any]) -> NDArray[Any]:
+    """Return what the components leave of rows."""
+    centred = rows - found.mean.astype(rows.dtype)
+    basis = found.components.astype(rows.dtype)
+    centred -= (centred @ basis.T) @ basis
+    return centred
 
 
 class ChannelMoments:
@@ -95,8 +126,8 @@ class ChannelMoments:
         return self._first / self.count
 
     def second(self) -> Tensor:
-        """Return the mean outer product, (c, c), about zero."""
-        return self._second / self.count
+        """Return the mean outer product, (c, c), about zero; of no vectors zeros."""
+        return self._second / max(self.count, 1)
 
     def covariance(self) -> Tensor:
         """Return the covariance, (c, c), over ``count`` vectors."""

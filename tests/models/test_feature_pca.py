@@ -59,39 +59,49 @@ def test_the_patch_view_is_pca_over_all_positions(patch):
     images = pictures(3, seed=1)
     new = features(patch, images)
     turned = pca.transform(new.permute(0, 2, 3, 1).flatten(0, 2).double().numpy())
-    wanted = (turned**2 / (variances + 0.01 * variances.mean()))[:, kept:].sum(1).reshape(3, 16, 16)
+    wanted = (turned**2 / (variances + 0.01 * variances.mean()))[:, kept:].sum(1).reshape(3, 8, 8)
     with torch.no_grad():
         found = (patch.target(images) - patch(images).mean).square().sum(1)
     np.testing.assert_allclose(found.numpy(), wanted, rtol=2e-3, atol=1e-3)
 
 
+def coarse_of(whole, images):
+    """The rows (n, d) that the whole view reconstructs, in float64."""
+    return F.adaptive_avg_pool2d(features(whole, images), 4).flatten(1).double().numpy()
+
+
+def left_by(pca, rows):
+    return rows - pca.inverse_transform(pca.transform(rows))
+
+
 def test_the_whole_view_is_pca_over_pictures(whole):
     """Its residual, not whitened, is what scikit-learn's PCA of the coarse maps leaves."""
-    coarse = F.adaptive_avg_pool2d(features(whole, pictures(80)), 4).flatten(1).double().numpy()
-    pca = PCA(20, svd_solver="full").fit(coarse)
-    held = np.cumsum(pca.explained_variance_) / coarse.var(0, ddof=1).sum()
-    kept = 1 + int((held[:-1] < 0.9).sum())
-    new = F.adaptive_avg_pool2d(features(whole, pictures(3, seed=1)), 4).flatten(1).double().numpy()
-    turned = (new - pca.mean_) @ pca.components_[:kept].T
-    residual = new - pca.mean_ - turned @ pca.components_[:kept]
+    pca = PCA(20, svd_solver="full").fit(coarse_of(whole, pictures(80)))
+    new = coarse_of(whole, pictures(3, seed=1))
     rows = torch.from_numpy(new).float() - whole.whole_mean
     left = rows - rows @ whole.whole_components.T @ whole.whole_components
-    np.testing.assert_allclose(left.numpy(), residual, atol=2e-3)
+    np.testing.assert_allclose(left.numpy(), left_by(pca, new), atol=2e-3)
 
 
-def test_the_whole_view_whitens_what_is_left_of_training_pictures(whole):
-    """The residuals of the training pictures, whitened without the ridge, have the covariance 1."""
-    coarse = F.adaptive_avg_pool2d(features(whole, pictures(80)), 4)
-    rows = coarse.flatten(1) - whole.whole_mean
-    left = (rows - rows @ whole.whole_components.T @ whole.whole_components).reshape(coarse.shape)
-    vectors = left.permute(0, 2, 3, 1).flatten(0, 2).double().numpy()
-    covariance = vectors.T @ vectors / len(vectors)
+def test_the_whole_view_whitens_what_is_left_of_pictures_it_was_not_fitted_on(whole):
+    """The residuals of each half by the other's components, whitened without the ridge, have the moment 1."""
+    rows = coarse_of(whole, pictures(80))
+    halves = rows[::2], rows[1::2]
+    residuals = [
+        left_by(PCA(20, svd_solver="full").fit(one), other) for one, other in (halves, halves[::-1])
+    ]
+    vectors = np.concatenate(residuals).reshape(80, -1, 16).transpose(0, 2, 1).reshape(80 * 16, -1)
+    moment = vectors.T @ vectors / len(vectors)
     basis = whole.whole_basis.double().numpy()
-    diagonal = np.diag(basis @ covariance @ basis.T)
-    variances = np.sort(np.linalg.eigvalsh(covariance))[::-1].clip(0)
-    means = coarse.double().numpy()
-    floor = 0.01 * max(means.var(0).mean(), 0.01 * (means**2).mean())
-    np.testing.assert_allclose(diagonal, variances / (variances + floor), atol=2e-2)
+    moments = np.sort(np.linalg.eigvalsh(moment))[::-1].clip(0)
+    floor = 0.01 * max(moments.mean(), 0.01 * (whole_square(whole)))
+    np.testing.assert_allclose(
+        np.diag(basis @ moment @ basis.T), moments / (moments + floor), atol=2e-2
+    )
+
+
+def whole_square(whole):
+    return float(features(whole, pictures(80)).double().square().mean())
 
 
 def test_both_views_stand_one_after_the_other(patch):
@@ -101,7 +111,7 @@ def test_both_views_stand_one_after_the_other(patch):
     with torch.no_grad():
         target, made = both.target(images), both(images).mean
         alone = patch.target(images)
-    assert target.shape == made.shape == (2, 2 * both.backbone.channels, 16, 16)
+    assert target.shape == made.shape == (2, 2 * both.backbone.channels, 8, 8)
     torch.testing.assert_close(target[:, : alone.shape[1]], alone)
 
 

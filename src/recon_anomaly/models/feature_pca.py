@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ _VIEWS = ("patch", "whole", "both")
 class FeaturePrincipalComponents(nn.Module):
     r"""Reconstructs pretrained features from principal components, and whitens what it is compared by.
 
-    Two views of the features :math:`f`, which stand one layer after the other at each position of the finest map:
+    Two views of the features :math:`f`, which stand one layer after the other at each position of a map: those of
+    finer layers averaged, those of coarser ones brought to it bilinearly.
 
     *patch*: the features of a position are a vector, wherever it is. With the mean :math:`\mu` and the
     covariance :math:`U \Lambda U^T` over all positions of all training pictures, the target is
@@ -36,13 +38,13 @@ class FeaturePrincipalComponents(nn.Module):
 
     *whole*: the features of a picture, averaged down to a grid, are one long vector, which its principal components
     reconstruct (feature reconstruction error, Ibrahim Ahmed et al., 2021: FRE): a position is judged by what all
-    others say, which is right for parts that always lie alike. The residual is
-    whitened by its covariance over channels, :math:`(\Sigma_r + \varrho \bar\sigma)^{-1/2}`, where
-    :math:`\bar\sigma` is the mean variance of a channel at a position: of few pictures next to nothing remains, which
-    must not be blown up.
+    others say, which is right for parts that always lie alike. The residual is whitened by its second moment over
+    channels, :math:`(\Sigma_r + \varrho \bar\sigma_r)^{-1/2}`. :math:`\Sigma_r` is that of pictures which the components
+    were not fitted on: of each chunk before it is learned, of the first one half by the other. Of those that they
+    were fitted on next to nothing remains, the less the fewer they are, and every other good part would seem
+    anomalous.
 
-    *both*: one after the other, as channels of one target, each with a variance of about one over the training pictures. Other
-    good pictures are left with more by *whole*, the more so the fewer pictures it was fitted on.
+    *both*: one after the other, as channels of one target, each with a variance of about one over good pictures.
 
     One pass over the pictures; what it holds meanwhile are the moments of the channels and some of
     IncrementalPCA's chunks of 256 coarse maps, or 2 ``n_components``, however many pictures there are.
@@ -57,11 +59,14 @@ class FeaturePrincipalComponents(nn.Module):
     view : {"both", "patch", "whole"}
         Of the features.
     explained : float
-        The share of the variance that components hold which are reconstructed, in (0, 1); at least one component.
+        The share of the variance that those components hold which are reconstructed of a patch, in (0, 1); at least one
+        component.
     n_components : int
-        The most that are kept of the whole map; fewer where there are fewer pictures.
+        Of the whole map; fewer where there are fewer pictures.
     grid : int
         Positions a side, at most, that the whole map is averaged down to.
+    map_stride : int
+        Pixels a side of a position of the map, a power of two.
 
     Raises
     ------
@@ -70,8 +75,9 @@ class FeaturePrincipalComponents(nn.Module):
 
     Notes
     -----
-    :math:`\varrho` is 0.01, and the mean variance counts as at least a hundredth of the features' mean square:
-    directions that hardly vary do not outweigh all others, nor rounding what is constant.
+    :math:`\varrho` is 0.01, and the mean variance :math:`\bar\lambda` or :math:`\bar\sigma_r` counts as at least a
+    hundredth of the features' mean square: directions that hardly vary do not outweigh all others, nor
+    rounding what is constant.
     PCA whitens what is left of features whose layers differ in scale, so that no layer has to be weighed.
     """
 
@@ -90,22 +96,30 @@ class FeaturePrincipalComponents(nn.Module):
         weights: str | os.PathLike[str] | None = "auto",
         view: str = "both",
         explained: float = 0.9,
-        n_components: int = 128,
-        grid: int = 16,
+        n_components: int = 256,
+        grid: int = 8,
+        map_stride: int = 8,
     ) -> None:
         super().__init__()
-        if view not in _VIEWS or not 0 < explained < 1 or n_components < 1 or grid < 1:
+        if (
+            view not in _VIEWS
+            or not 0 < explained < 1
+            or any(whole_number < 1 for whole_number in (n_components, grid, map_stride))
+            or map_stride & (map_stride - 1)
+        ):
             raise InputError(
-                f"view={view!r}, explained={explained}, n_components={n_components}, grid={grid}: a view of "
-                f"{', '.join(_VIEWS)} is wanted, a share between 0 and 1, and at least 1 of the others"
+                f"view={view!r}, explained={explained!r}, n_components={n_components!r}, grid={grid!r}, "
+                f"map_stride={map_stride!r}: a view of {', '.join(_VIEWS)} is wanted, a share between 0 and 1, a power "
+                "of two for map_stride, and whole numbers of at least 1 for the others"
             )
         self.backbone = Backbone(backbone, layers or FEATURE_LAYERS.get(backbone), weights)
-        self.stride = self.backbone.largest_stride
+        self.stride = max(self.backbone.largest_stride, map_stride)
+        self.map_stride = map_stride
         self.view = view
         self.explained = explained
         channels = self.backbone.channels
         height, width = padded_size(*image_shape[:2], self.stride)
-        sides = height // self.backbone.stride, width // self.backbone.stride
+        sides = height // map_stride, width // map_stride
         self.grid = min(grid, sides[0]), min(grid, sides[1])
         values = channels * self.grid[0] * self.grid[1]
         self.register_buffer("patch_mean", torch.zeros(channels))
@@ -117,56 +131,45 @@ class FeaturePrincipalComponents(nn.Module):
         self.register_buffer("whole_basis", torch.zeros(channels, channels))
 
     def frozen(self, images: Tensor) -> Tensor:
-        """Return the backbone's features."""
-        features: Tensor = self.backbone(images)
-        return features
+        """Return the backbone's features, (n, channels, h / map_stride, w / map_stride)."""
+        size = [side // self.map_stride for side in images.shape[-2:]]
+        maps = self.backbone.maps(images)
+        return torch.cat([_averaged(one, size) for one in maps], 1)
 
     def fit_batches(self, batches: Iterable[Tensor]) -> None:
         """Learn both views' components in one pass."""
-        moments = ChannelMoments(self.backbone.channels)
-        coarse = ChannelMoments(self.backbone.channels)
+        channels = self.backbone.channels
+        moments, left = ChannelMoments(channels), ChannelMoments(channels)
 
-        def rows() -> Iterable[np.ndarray]:
+        def rows() -> Iterator[np.ndarray]:
             for images in batches:
                 features = self.frozen(pad_to_stride(images, self.stride))
                 moments.add(features)
-                pooled = F.adaptive_avg_pool2d(features, self.grid)
-                coarse.add(pooled)
-                yield pooled.flatten(1).cpu().numpy()
+                if self.view != "patch":
+                    yield self._coarse(features).cpu().numpy()
+
+        def unseen(residual: np.ndarray) -> None:
+            left.add(torch.from_numpy(residual).reshape(-1, channels, *self.grid))
 
         if self.view == "patch":
-            for _ in rows():
-                pass
+            collections.deque(rows(), maxlen=0)
         else:
-            self._fit_whole(rows(), coarse)
+            found = incremental_components(rows(), len(self.whole_components), unseen)
+            self.whole_mean.copy_(torch.as_tensor(found.mean))
+            self.whole_components.zero_()
+            self.whole_components[: len(found.components)] = torch.as_tensor(found.components)
+            self.whole_basis.copy_(_whitening(left.second(), moments))
         if self.view != "whole":
             self._fit_patch(moments)
 
     def _fit_patch(self, moments: ChannelMoments) -> None:
-        variances = torch.linalg.eigvalsh(moments.covariance()).flip(0).clamp_min(0)
+        covariance = moments.covariance()
+        variances = torch.linalg.eigvalsh(covariance).flip(0).clamp_min(0)
         held = variances.cumsum(0) / variances.sum().clamp_min(_LEAST)
         self.patch_mean.copy_(moments.mean())
-        self.patch_basis.copy_(_whitening(moments.covariance(), _floor(variances, moments)))
+        self.patch_basis.copy_(_whitening(covariance, moments))
         self.patch_kept[1:] = (held[:-1] < self.explained).float()
         self.patch_kept[0] = 1
-
-    def _fit_whole(self, rows: Iterable[np.ndarray], coarse: ChannelMoments) -> None:
-        fitted = incremental_components(rows, len(self.whole_components))
-        held = np.cumsum(fitted.variances) / max(fitted.total_variance, _LEAST)
-        wanted = np.concatenate([[0.0], held])[:-1] < self.explained
-        components = torch.as_tensor(fitted.components[wanted])
-        self.whole_mean.copy_(torch.as_tensor(fitted.mean))
-        self.whole_components.zero_()
-        self.whole_components[: len(components)] = components
-        # The residual's covariance over channels is the whole one about each position's mean, less what the
-        # components take: so it needs no second pass.
-        positions = self.grid[0] * self.grid[1]
-        means = self.whole_mean.cpu().double().reshape(-1, positions)
-        within = coarse.second() - means @ means.T / positions
-        maps = components.double().reshape(len(components), len(means), positions)
-        variances = torch.as_tensor(fitted.variances[wanted]).double()
-        taken = torch.einsum("kcp,kdp,k->cd", maps, maps, variances) / positions
-        self.whole_basis.copy_(_whitening(within - taken, _floor(within.diagonal(), coarse)))
 
     def target(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return the whitened features, (n, channels of the views, h, w)."""
@@ -197,8 +200,11 @@ class FeaturePrincipalComponents(nn.Module):
         centred = features - self.patch_mean[:, None, None]
         return F.conv2d(centred, self.patch_basis[:, :, None, None])
 
+    def _coarse(self, features: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(features, self.grid).flatten(1)
+
     def _centred(self, features: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(features, self.grid).flatten(1) - self.whole_mean
+        return self._coarse(features) - self.whole_mean
 
     def _whitened(self, rows: Tensor, features: Tensor) -> Tensor:
         maps = rows.reshape(len(rows), -1, *self.grid)
@@ -210,14 +216,18 @@ _CONSTANT = 0.01  # of the mean square; a smaller variance is hardly more than r
 _LEAST = 1e-12
 
 
-def _floor(variances: Tensor, moments: ChannelMoments) -> float:
-    """Return what is added to every variance before whitening."""
-    square = float(moments.second().diagonal().mean())
-    return _RIDGE * max(float(variances.mean()), _CONSTANT * square, _LEAST)
-
-
-def _whitening(covariance: Tensor, floor: float) -> Tensor:
-    """Return the rows that whiten, those of the largest variance first."""
-    variances, directions = torch.linalg.eigh(covariance)
-    rows: Tensor = (directions / (variances.clamp_min(0) + floor).sqrt()).T.flip(0)
+def _whitening(moment: Tensor, features: ChannelMoments) -> Tensor:
+    """Return the rows that whiten vectors of this second moment, those of the largest first."""
+    moments, directions = torch.linalg.eigh(moment)
+    moments = moments.clamp_min(0)
+    square = float(features.second().diagonal().mean())
+    floor = _RIDGE * max(float(moments.mean()), _CONSTANT * square, _LEAST)
+    rows: Tensor = (directions / (moments + floor).sqrt()).T.flip(0)
     return rows
+
+
+def _averaged(features: Tensor, size: list[int]) -> Tensor:
+    """Bring maps to ``size``: a coarser one by averages, a finer one bilinearly."""
+    if features.shape[-2] > size[0]:
+        return F.adaptive_avg_pool2d(features, size)
+    return at_size(features, size)
