@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import correlate1d, gaussian_filter
 
+from recon_anomaly import smoothing
 from recon_anomaly.smoothing import blurred, gaussian_window, window_means
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -33,6 +34,30 @@ def test_window_means_are_those_of_scipy(shape, dtype):
     assert found.dtype == dtype
     assert found.shape == shape
     np.testing.assert_allclose(found, wanted, rtol=2e-6 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("radius", [0, 3, 9, 40])
+@pytest.mark.parametrize("side", [255, 256, 257, 600])
+def test_bands_meet_without_a_seam(side, radius):
+    """On both axes, around a side of one band and over several, for windows narrow and wide."""
+    window = gaussian_window(1 + radius / 4, radius)
+    for shape in ((2, side, 5), (2, 5, side)):
+        images = torch.rand(shape, generator=GENERATOR, dtype=torch.float64)
+        wanted = images.numpy()
+        for axis in (-1, -2):
+            wanted = correlate1d(wanted, window.numpy(), axis=axis, mode="nearest")
+        np.testing.assert_allclose(window_means(images, window), wanted, rtol=1e-12)
+
+
+def test_no_matrix_grows_with_the_square_of_the_side(monkeypatch):
+    """The largest one that is made for a long picture has the rows of a band."""
+    sizes = []
+    make = smoothing._averaging
+    monkeypatch.setattr(
+        smoothing, "_averaging", lambda *a: sizes.append((made := make(*a)).shape) or made
+    )
+    window_means(torch.zeros(1, 2, 5000), gaussian_window(1.5, 5))
+    assert max(rows * columns for rows, columns in sizes) <= 256 * (256 + 2 * 5)
 
 
 def test_planes_and_batches_do_not_mix():
