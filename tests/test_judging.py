@@ -22,24 +22,50 @@ def detector(good):
     return ReconstructionDetector("mean", device="cpu").fit(good)
 
 
-def test_the_figure_is_the_mean_over_kinds_of_scikit_learns_auroc(detector, good):
-    """Of each kind of anomaly against all good pictures, by the detector's own scores."""
-    pictures = Pictures(good[:70])
-    found = judge(detector, ["mse"], pictures, seed=5)
-    batches = detector._batches(pictures)
+def by_hand(detector, half, seed):
+    """The mean over kinds of scikit-learn's AUROC, by the detector's own scores."""
+    batches = detector._batches(Pictures(half))
     bad = np.concatenate(
         [
             detector.anomaly_score(batch.images.permute(0, 2, 3, 1).numpy())
-            for batch in spoiled_batches(batches.in_order(), 70, 6)
+            for batch in spoiled_batches(batches.in_order(), len(half), seed)
         ]
     )
-    fine = detector.anomaly_score(good[:70])
-    kinds = np.array(spoiled_kinds(70))
-    by_kind = [
-        roc_auc_score([0] * 70 + [1] * int((kinds == kind).sum()), [*fine, *bad[kinds == kind]])
-        for kind in KINDS
+    fine = detector.anomaly_score(half)
+    kinds = np.array(spoiled_kinds(len(half)))
+    return np.mean(
+        [
+            roc_auc_score([0] * len(fine) + [1] * len(some), [*fine, *some])
+            for some in (bad[kinds == kind] for kind in KINDS)
+        ]
+    )
+
+
+def test_the_figure_is_the_mean_over_halves_and_kinds_of_scikit_learns_auroc(detector, good):
+    """Of each kind of anomaly against the good pictures of its half, for all scorers in one pass."""
+    found = judge(detector, ["mse", "max1p"], Pictures(good[:70]), seed=5)
+    halves = good[:70:2], good[1:70:2]
+    for name in found:
+        scoring = detector.with_scorer(name, good)
+        wanted = [by_hand(scoring, half, 5 + number) for number, half in enumerate(halves)]
+        assert found[name] == pytest.approx(np.mean(wanted), abs=1e-6)
+
+
+def test_a_scorer_that_learns_is_judged_by_the_other_half(detector, good):
+    """The standardised residual of one half is that of a scorer fitted on the other half."""
+    found = judge(detector, ["standardised"], Pictures(good[:70]), seed=5)["standardised"]
+    halves = good[:70:2], good[1:70:2]
+    wanted = [
+        by_hand(detector.with_scorer("standardised", other), half, 5 + number)
+        for number, (half, other) in enumerate((halves, halves[::-1]))
     ]
-    assert found["mse"] == pytest.approx(np.mean(by_kind), abs=1e-6)
+    assert found == pytest.approx(np.mean(wanted), abs=1e-6)
+
+
+def test_a_lone_picture_is_both_halves(detector, good):
+    """One validation picture gives a figure, also to a scorer that learns."""
+    found = judge(detector, ["mse", "fused"], Pictures(good[:1]), seed=0)
+    assert all(0 <= auroc <= 1 for auroc in found.values())
 
 
 def test_a_seed_decides_everything(detector, good):

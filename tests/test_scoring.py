@@ -256,6 +256,47 @@ def test_a_map_of_features_is_brought_to_the_size_of_the_pictures():
     np.testing.assert_allclose(found[0], np.tile(wanted, (6, 1)), atol=1e-6)
 
 
+class Summing:
+    """Maps the squared error, and adds it up."""
+
+    reduction = "sum"
+
+    def __call__(self, target, made):
+        return (target - made.mean).square().sum(1)
+
+
+def test_a_sum_counts_what_was_reconstructed_and_not_the_pixels_it_is_spread_over():
+    """Four blocks with errors 0 and 1 sum to 2, at the size of the features as at that of the picture."""
+    images = torch.zeros(1, 1, 8, 8)
+    images[..., 4:] = 1.0
+    network, scorer = Features(), Summing()
+    target, made = target_of(network, images), reconstruct(network, images)
+    assert scorer(target, made).sum() == 2
+    maps = anomaly_maps(network, scorer, images)
+    # Sixteen pixels stand for a block, and bilinear interpolation keeps the mean.
+    np.testing.assert_allclose(maps[0, 0], np.array([0, 0, 1, 3, 5, 7, 8, 8]) / 8 / 16, atol=1e-7)
+    np.testing.assert_allclose(reduce_map(scorer, maps), 2.0, rtol=1e-6)
+
+
+def test_what_is_cropped_leaves_the_sum():
+    """Of a picture of 6 columns the block beyond the fourth counts with what the picture has of it."""
+    images = torch.zeros(1, 1, 8, 6)
+    images[..., 4:] = 1.0
+    scores = reduce_map(Summing(), anomaly_maps(Features(), Summing(), images))
+    np.testing.assert_allclose(scores, 8 * (1 + 3 + 5 + 7) / 8 / 16, rtol=1e-6)
+
+
+def test_other_reductions_take_the_map_as_it_is_spread():
+    """A mean and a maximum are of the same unit at any size."""
+    images = torch.zeros(1, 1, 8, 8)
+    images[..., 4:] = 1.0
+    scorer = Summing()
+    for reduction, wanted in {"mean": 0.5, "max": 1.0}.items():
+        scorer.reduction = reduction
+        scores = reduce_map(scorer, anomaly_maps(Features(), scorer, images))
+        np.testing.assert_allclose(scores, wanted, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "scorer",
     [

@@ -89,8 +89,7 @@ class AutoDetector(BaseDetector):
     than it on that validation.
 
     The figures are those of few pictures, and the pictures that the choice was made by also set the threshold, which is
-    therefore somewhat optimistic; scorers that learn (``standardised``, ``fused``) learn of the same good pictures
-    that they are judged on. ``calibrate`` sets the threshold by other good pictures.
+    therefore somewhat optimistic; ``calibrate`` sets it by other good pictures.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ def _components(pca: IncrementalPCA) -> Components:
 
 def _left(found: Components, rows: NDArray[Any]) -> NDArray[Any]:
     """Return what the components leave of rows."""
-    centred = rows - found.mean.astype(rows.dtype)
+    centred: NDArray[Any] = rows - found.mean.astype(rows.dtype)
     basis = found.components.astype(rows.dtype)
     centred -= (centred @ basis.T) @ basis
     return centred

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import operator
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from .checks import at_least
 from .errors import InputError, PictureError, PictureWarning
 
 __all__ = [
     "MAX_PIXELS",
     "Decoded",
-    "at_least",
     "check_choice",
     "checked_size",
     "decode",
@@ -198,15 +196,6 @@ def checked_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | 
     if height * width > MAX_PIXELS:
         raise InputError(f"image_size is {image_size!r}; more than {MAX_PIXELS} pixels in all")
     return height, width
-
-
-def at_least(name: str, value: Any, least: int) -> int:
-    """Return a whole number that is large enough; anything else is an InputError."""
-    with contextlib.suppress(TypeError):
-        number = operator.index(value)
-        if number >= least and not isinstance(value, bool):
-            return number
-    raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")
 
 
 def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .batches import Batches
+from .batches import Batch, Batches
 from .images import range_for
 from .registry import build
-from .scoring import fit_scorer, make_noise, score_all
+from .scoring import (
+    exact,
+    fit_scorer,
+    make_noise,
+    maps_and_terms,
+    reduce_map,
+    reusing,
+    scored_pairs,
+)
 from .spoiling import spoiled_batches, spoiled_kinds
 from .store import Pictures
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["judge"]
 
@@ -20,8 +31,10 @@ __all__ = ["judge"]
 def judge(detector: Any, scorers: Sequence[str], good: Pictures, seed: int) -> dict[str, float]:
     """Return, by scorer, the AUROC of synthetic anomalies against good pictures.
 
-    Of each kind of anomaly against all good pictures, then the mean over the kinds, so that none counts more
-    than another. A scorer that learns is fitted on the good pictures, and on other anomalies than it is judged by.
+    The good pictures are halved, every second one to each half. Of a half, each kind of anomaly is told from all
+    good pictures; the figure is the mean over kinds and halves, so that none counts more than another. A scorer that
+    learns is fitted on the other half and on anomalies made of it, so that it, too, is judged on pictures that it
+    has not seen. A lone picture is both halves.
 
     Parameters
     ----------
@@ -43,30 +56,68 @@ def judge(detector: Any, scorers: Sequence[str], good: Pictures, seed: int) -> d
     >>> all(0.5 < auroc < 1 for auroc in found.values())
     True
     """
+    halves = [good.take(np.arange(start, len(good), 2)) for start in (0, 1)]
+    if len(good) == 1:
+        halves = [good, good]
+    figures = [
+        _aurocs(detector, scorers, half, other, seed + number)
+        for number, (half, other) in enumerate((halves, halves[::-1]))
+    ]
+    return dict(zip(scorers, np.mean(figures, 0).tolist(), strict=True))
+
+
+def _aurocs(
+    detector: Any, names: Sequence[str], good: Pictures, others: Pictures, seed: int
+) -> list[float]:
+    """Return the figure of each scorer on ``good``, fitted on ``others``."""
     from sklearn.metrics import roc_auc_score  # a second, and few commands judge
 
     network, device = detector.network_, detector._device()
-    batches = Batches(
-        good, range_for(good, detector.pixel_range_), detector.recipe_["batch_size"], device
+    judged, learned = (
+        Batches(
+            half, range_for(half, detector.pixel_range_), detector.recipe_["batch_size"], device
+        )
+        for half in (good, others)
     )
+    scorers = [build("scorer", name)[0] for name in names]
+    noises = [make_noise(network, scorer, seed, device) for scorer in scorers]
+    for scorer, noise in zip(scorers, noises, strict=True):
+        fit_scorer(scorer, network, learned.in_order, noise, seed)
+    of_good = _scores(network, scorers, noises, judged.in_order())
+    spoiled = spoiled_batches(judged.in_order(), len(good), seed)
+    of_bad = _scores(network, scorers, noises, spoiled)
     kinds = np.array(spoiled_kinds(len(good)))
-    found = {}
-    for name in scorers:
-        scorer, _ = build("scorer", name)
-        noise = make_noise(network, scorer, seed, device)
-        fit_scorer(scorer, network, batches.in_order, noise, seed)
-        of_good = score_all(network, scorer, batches.full(), noise)
-        spoiled = spoiled_batches(batches.in_order(), len(good), seed + 1)
-        of_bad = score_all(network, scorer, spoiled, noise)
-        found[name] = float(
+    return [
+        float(
             np.mean(
                 [
                     roc_auc_score(
-                        np.repeat([0, 1], [len(of_good), (kinds == kind).sum()]),
-                        np.concatenate([of_good, of_bad[kinds == kind]]),
+                        np.repeat([0, 1], [len(fine), (kinds == kind).sum()]),
+                        np.concatenate([fine, bad[kinds == kind]]),
                     )
                     for kind in np.unique(kinds)
                 ]
             )
         )
-    return found
+        for fine, bad in zip(of_good.T, of_bad.T, strict=True)
+    ]
+
+
+def _scores(
+    network: Any, scorers: Sequence[Any], noises: Sequence[Tensor | None], batches: Iterable[Batch]
+) -> np.ndarray:
+    """Return the scores (n, scorers); those that draw no latents share one reconstruction."""
+    rows = []
+    for batch in reusing(batches):
+        images, kept = batch.images, batch.kept
+        with exact():
+            pairs = list(scored_pairs(network, images, None, kept))
+            found = [
+                maps_and_terms(
+                    network, scorer, images, noise, kept, pairs if noise is None else None
+                )
+                for scorer, noise in zip(scorers, noises, strict=True)
+            ]
+            scores = [reduce_map(one, *parts) for one, parts in zip(scorers, found, strict=True)]
+        rows.append(np.stack([one.numpy() for one in scores], 1))
+    return np.concatenate(rows)

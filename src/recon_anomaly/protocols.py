@@ -145,7 +145,8 @@ class Scorer(Protocol):
     Optional abilities, looked for by name:
 
     ``reduction`` : {"mean", "sum", "max"}
-        How the map becomes the score; "mean" if absent.
+        How the map becomes the score; "mean" if absent. Where a target is not of the picture's size the map is brought
+        to it, and with "sum" each value is shared out among its pixels: a sum counts what the target has.
     ``reduce(maps)`` -> Tensor (n,)
         How it does where none of these names says it, such as a mean of the largest values; in place
         of ``reduction``. It gets (n, h, w) maps on any device, and returns float64 on the CPU.
@@ -160,6 +161,10 @@ class Scorer(Protocol):
         validation pictures (`recon_anomaly.spoiling`).
     ``state_dict()`` and ``load_state_dict(state)``
         What ``fit`` learned, as named tensors; saved with the detector.
+    ``frozen_state_dict()``
+        Frozen weights that ``state_dict`` leaves out, as named tensors; saved with a detector that is to be
+        self-contained, and ``load_state_dict`` then gets both. A scorer with them has its parameter ``weights``, a file
+        or where else they come from, as an attribute: who loads a detector can name another file.
     ``describe(network)`` -> dict
         Which quantities are used and what stands in for what the network does not have.
 
@@ -183,8 +188,24 @@ class Corruptor(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the corrupted image and a mask of the changed pixels.
 
-        ``image`` is (h, w, c) float32 in [0, 1] and is left as it is; the result has the same
-        shape, type and range, the mask is (h, w) bool. The same generator state gives the same bytes.
+        Parameters
+        ----------
+        image : ndarray of shape (h, w, c), float32
+            One picture in [0, 1]; it is not written to.
+        rng : numpy.random.Generator
+            The source of all that is random: the same state gives the same bytes.
+
+        Returns
+        -------
+        corrupted : ndarray of shape (h, w, c), float32
+            The picture spoiled, in [0, 1].
+        mask : ndarray of shape (h, w), bool
+            True where any channel changed.
+
+        Raises
+        ------
+        InputError
+            By the built-in ones, for what is no such picture.
         """
         ...
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from .errors import InputError
 from .protocols import MapAndTerms, Reconstruction, Scorer
 
-__all__ = ["maps_and_scores", "parts_of", "reduce_map"]
+__all__ = ["maps_and_scores", "parts_of", "reduce_map", "reduction_of"]
 
 # Means and sums on the CPU: float64 is missing on some devices, and the order of a sum is then always the
 # same. A maximum is the same number everywhere, and found without a copy of the maps.
@@ -39,6 +39,21 @@ def parts_of(returned: Any) -> tuple[Tensor, ...]:
     return parts
 
 
+def reduction_of(scorer: Scorer) -> str | None:
+    """Return by which name the scorer's map becomes its score; None where it does that itself.
+
+    Examples
+    --------
+    >>> from recon_anomaly.registry import build
+    >>> [reduction_of(build("scorer", name)[0]) for name in ("mse", "elbo", "top-k")]
+    ['mean', 'sum', None]
+    """
+    if getattr(scorer, "reduce", None) is not None:
+        return None
+    name: str = getattr(scorer, "reduction", "mean")
+    return name
+
+
 def reduce_map(scorer: Scorer, maps: Tensor, terms: Tensor | None = None) -> Tensor:
     """Return the anomaly scores (n,), float64 on the CPU: the scorer's reduction of its maps, plus the terms.
 
@@ -63,9 +78,10 @@ def reduce_map(scorer: Scorer, maps: Tensor, terms: Tensor | None = None) -> Ten
     >>> reduce_map(scorer, torch.tensor([[[1.0, 2.0]]]), torch.tensor([10.0]))
     tensor([11.5000], dtype=torch.float64)
     """
-    reduce = getattr(scorer, "reduce", None)
-    if reduce is not None:
-        scores = reduce(maps)
+    name = reduction_of(scorer)
+    if name is None:
+        reducing: Any = scorer
+        scores = reducing.reduce(maps)
         got = type(scores).__name__
         if isinstance(scores, Tensor):
             got = f"{scores.dtype} of shape {tuple(scores.shape)} on {scores.device.type}"
@@ -75,7 +91,6 @@ def reduce_map(scorer: Scorer, maps: Tensor, terms: Tensor | None = None) -> Ten
                 "CPU, is wanted"
             )
     else:
-        name = getattr(scorer, "reduction", "mean")
         if name not in _REDUCTIONS:
             known = ", ".join(sorted(_REDUCTIONS))
             raise InputError(f"the scorer's reduction {name!r} is unknown; it may be: {known}")

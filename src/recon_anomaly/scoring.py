@@ -20,7 +20,7 @@ from .blocks import pad_to_stride
 from .errors import InputError
 from .protocols import Network, Reconstruction, Scorer
 from .randomness import seeded
-from .reductions import parts_of, reduce_map
+from .reductions import parts_of, reduce_map, reduction_of
 from .spoiling import spoiled_batches
 
 __all__ = [
@@ -158,11 +158,14 @@ def maps_and_terms(
     images: Tensor,
     noise: Tensor | None = None,
     kept: Tensor | None = None,
+    pairs: Iterable[tuple[Tensor, Reconstruction]] | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Return the anomaly maps (n, h, w), at the size of the pictures, and the terms (n,), if any; float32.
 
     Both are what the scorer gives, and where it asks for draws the mean over all of them. A map of
-    another size, as of features or of a small copy, is brought to the pictures' size bilinearly.
+    another size, as of features or of a small copy, is brought to the pictures' size bilinearly. Where the
+    scorer's score is the sum of its map, each value is shared out among the pixels that it is spread over, so that
+    the map still adds up to what the scorer gave. ``pairs`` are those of `scored_pairs`, if they are known.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def maps_and_terms(
     """
     sums: tuple[Tensor, ...] | None = None
     count = 0
-    for target, reconstruction in scored_pairs(network, images, noise, kept):
+    for target, reconstruction in pairs or scored_pairs(network, images, noise, kept):
         parts = parts_of(scorer(target, reconstruction))
         sums = (
             parts
@@ -183,6 +186,8 @@ def maps_and_terms(
     maps, *added = (part.float() / count if count > 1 else part.float() for part in sums)
     if hasattr(network, "target") and maps.shape[-2:] != images.shape[-2:]:
         size = pad_to_stride(images, _stride(network)).shape[-2:]
+        if reduction_of(scorer) == "sum":
+            maps = maps * (maps[0].numel() / size.numel())
         maps = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
         maps = maps[:, : images.shape[-2], : images.shape[-1]]
     if maps.shape != (len(images), *images.shape[-2:]):

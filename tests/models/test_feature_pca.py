@@ -155,9 +155,16 @@ def test_identical_pictures_give_finite_scores():
 
 @pytest.mark.parametrize(
     "params",
-    [{"view": "all"}, {"explained": 0}, {"explained": 1}, {"n_components": 0}, {"grid": 0}],
+    [
+        {"view": "all"},
+        {"explained": 0},
+        {"explained": 1},
+        {"n_components": 0},
+        {"grid": 0},
+        {"map_stride": 12},
+    ],
 )
 def test_numbers_out_of_range_are_refused(params):
     """The message says what is wanted."""
-    with pytest.raises(InputError, match="is wanted"):
+    with pytest.raises(InputError, match=f"{next(iter(params))} is .*; give "):
         FeaturePrincipalComponents(SHAPE, **params)

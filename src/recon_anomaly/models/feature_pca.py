@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from recon_anomaly.backbones import FEATURE_LAYERS, Backbone, at_size
 from recon_anomaly.blocks import pad_to_stride, padded_size
+from recon_anomaly.checks import at_least, check_choice, check_number
 from recon_anomaly.components import ChannelMoments, incremental_components
 from recon_anomaly.errors import InputError
 from recon_anomaly.losses import squared_error
@@ -101,25 +102,19 @@ class FeaturePrincipalComponents(nn.Module):
         map_stride: int = 8,
     ) -> None:
         super().__init__()
-        if (
-            view not in _VIEWS
-            or not 0 < explained < 1
-            or any(whole_number < 1 for whole_number in (n_components, grid, map_stride))
-            or map_stride & (map_stride - 1)
-        ):
-            raise InputError(
-                f"view={view!r}, explained={explained!r}, n_components={n_components!r}, grid={grid!r}, "
-                f"map_stride={map_stride!r}: a view of {', '.join(_VIEWS)} is wanted, a share between 0 and 1, a power "
-                "of two for map_stride, and whole numbers of at least 1 for the others"
-            )
+        self.view = check_choice("view", view, _VIEWS)
+        share = "a share between 0 and 1, neither of them"
+        self.explained = check_number("explained", explained, share, above=0, below=1)
+        n_components = at_least("n_components", n_components, 1)
+        grid = at_least("grid", grid, 1)
+        self.map_stride = at_least("map_stride", map_stride, 1)
+        if self.map_stride & (self.map_stride - 1):
+            raise InputError(f"map_stride is {map_stride}; give a power of two, such as 8")
         self.backbone = Backbone(backbone, layers or FEATURE_LAYERS.get(backbone), weights)
-        self.stride = max(self.backbone.largest_stride, map_stride)
-        self.map_stride = map_stride
-        self.view = view
-        self.explained = explained
+        self.stride = max(self.backbone.largest_stride, self.map_stride)
         channels = self.backbone.channels
         height, width = padded_size(*image_shape[:2], self.stride)
-        sides = height // map_stride, width // map_stride
+        sides = height // self.map_stride, width // self.map_stride
         self.grid = min(grid, sides[0]), min(grid, sides[1])
         values = channels * self.grid[0] * self.grid[1]
         self.register_buffer("patch_mean", torch.zeros(channels))
@@ -132,7 +127,8 @@ class FeaturePrincipalComponents(nn.Module):
 
     def frozen(self, images: Tensor) -> Tensor:
         """Return the backbone's features, (n, channels, h / map_stride, w / map_stride)."""
-        size = [side // self.map_stride for side in images.shape[-2:]]
+        height, width = images.shape[-2:]
+        size = height // self.map_stride, width // self.map_stride
         maps = self.backbone.maps(images)
         return torch.cat([_averaged(one, size) for one in maps], 1)
 
@@ -226,7 +222,7 @@ def _whitening(moment: Tensor, features: ChannelMoments) -> Tensor:
     return rows
 
 
-def _averaged(features: Tensor, size: list[int]) -> Tensor:
+def _averaged(features: Tensor, size: tuple[int, int]) -> Tensor:
     """Bring maps to ``size``: a coarser one by averages, a finer one bilinearly."""
     if features.shape[-2] > size[0]:
         return F.adaptive_avg_pool2d(features, size)
