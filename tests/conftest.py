@@ -24,6 +24,19 @@ if "RECON_ANOMALY_WEIGHTS" in os.environ:
     os.environ["RECON_ANOMALY_REAL_WEIGHTS"] = os.environ.pop("RECON_ANOMALY_WEIGHTS")
 REAL_WEIGHTS = os.environ.get("RECON_ANOMALY_REAL_WEIGHTS", "")
 
+# Those that start processes or compute for long; one that came last would leave the other cores idle.
+LONG = ["test_gridruns", "test_clustered", "test_distributed", "test_benchmarks", "test_real"]
+LONG += ["test_clusterscoring", "test_clusters", "test_benchmarks_memory", "test_synthetic"]
+
+
+def pytest_configure(config):
+    # pytest-xdist would begin with the files that have the most tests, and end with most of the long ones.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
 
 @pytest.fixture
 def good():
@@ -127,6 +140,24 @@ def acme(acme_site, monkeypatch):
     plugin_manager.cache_clear()
     yield acme_site
     plugin_manager.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def kept_processes():
+    """Processes outlive a pool that ended well, and end with the file's tests: two take seconds to start."""
+    from recon_anomaly import jobs  # here, since it imports torch
+
+    ended = jobs._end_processes
+
+    def end_processes(opened, *, at_once=False):
+        if at_once:
+            ended(opened, at_once=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "_end_processes", end_processes)
+        yield
+    with jobs.pool(2):
+        pass
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,9 @@ from recon_anomaly.benchdata import BenchData, LabelledPictures
 from recon_anomaly.decisions import decide
 from recon_anomaly.events import Begun, Cell, Failed, Fitted
 from recon_anomaly.records import read_records
+from recon_anomaly.report import tables
+from recon_anomaly.rows import row_names
+from recon_anomaly.spreadsheet import csv_text
 from recon_anomaly.store import from_array
 
 SMALL = {"models": ["mean", "pca"], "corruptors": ["gaussian"], "image_size": 16}
@@ -412,6 +415,51 @@ def test_every_schedule_trains_every_network_once(data):
         "kl-annealing",
         None,
     ]
+
+
+def test_denoising_models_stand_beside_those_of_clean_pictures(data):
+    """Each corruptor makes a row and records of its own, which really were trained so."""
+    spoiled = ["none", ("gaussian", {"std": 0.5})]
+    settings = {**TINY, "models": ["cvae", "pca"], "epochs": 1, "corruptors": []}
+    events = list(iter_bench(data, training_corruptors=spoiled, **settings))
+    network = "cvae (kernels=[2], latent_size=2), constant"
+    assert _trained(events) == [
+        f"{network}, seed 42",
+        f"{network}, denoising gaussian (std=0.5), seed 42",
+        "pca, seed 42",
+    ]
+    clean, denoising = (
+        event for event in events if isinstance(event, dict) and event["model"] == "cvae"
+    )
+    assert clean["scores"] != denoising["scores"]
+    assert "corruptor" not in clean
+    assert (denoising["corruptor"], denoising["corruptor_params"]) == ("gaussian", {"std": 0.5})
+    (figures, *_) = tables([clean, denoising], rules=["quantile"])
+    assert [row[2] for row in figures.rows] == [
+        "constant",
+        "constant, denoising gaussian (std=0.5)",
+    ]
+    assert row_names([clean, denoising])[1].endswith(", denoising gaussian (std=0.5)")
+    text = csv_text([denoising])
+    assert 'gaussian,"{""std"": 0.5}"' in text
+    (fitted, *_) = [event for event in events if isinstance(event, Fitted)][1:]
+    assert fitted.detector.corruptor == "gaussian"
+
+
+@pytest.mark.parametrize(
+    ("corruptors", "message"),
+    [
+        ([], "training_corruptors=.*at least one"),
+        (["none", "none"], "each once"),
+        ("gaussian", "a list is wanted"),
+        (["rain"], "no corruptor is named 'rain'"),
+        ([("gaussian", {"std": -1})], "std is -1"),
+    ],
+)
+def test_wrong_training_corruptors_are_refused(data, corruptors, message):
+    """Before any training, whatever is wrong with them."""
+    with pytest.raises((InputError, PluginError), match=message):
+        next(iter_bench(data, training_corruptors=corruptors, **TINY))
 
 
 def test_a_grid_of_parameters_makes_a_row_of_each(data):

@@ -149,14 +149,6 @@ def test_the_embedded_set_needs_nothing():
     assert len(set(data.test.kinds)) == 6
 
 
-def test_real_castings_are_read(real_data):
-    """casting_300 has 2875 good training pictures and 262 + 453 to test."""
-    data = from_folder(real_data / "casting_300", 16)
-    assert len(data.train) == 2875
-    assert np.bincount(data.test.labels).tolist() == [262, 453]
-    assert data.train.shape == (16, 16, 1)
-
-
 def _with_copies(seed=0):
     """16 castings, each as it is to train on and mirrored to test on: every good test picture leaks."""
     parts = make_parts(n_train=16, n_test_good=1, n_defects_per_kind=1, image_size=48, seed=seed)

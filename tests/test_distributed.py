@@ -61,12 +61,13 @@ def _end(started):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The folder where one process, two and three have each trained."""
+    """The folder where one process, two and three have each trained, and all but three raced."""
     folder = tmp_path_factory.mktemp("trained")
     distributed_run.train(distributed_run.DoubleCVAE, folder)
     distributed_run.train("cvae", folder, model_params=distributed_run.PARAMS)
     distributed_run.train_idle(folder)
     distributed_run.measure(folder)
+    distributed_run.race(folder / "alone", folder)
     for processes in (2, 3):
         (folder / str(processes)).mkdir()
         done = torchrun(SCRIPT, "train", folder / str(processes), processes=processes)
@@ -154,14 +155,13 @@ def test_a_process_that_fails_while_it_trains_ends_the_run(failed):
     assert "RuntimeError: the schedule fails here" in done.stderr
 
 
-def test_a_race_with_a_checkpoint_goes_on_in_two_processes(tmp_path):
+def test_a_race_with_a_checkpoint_goes_on_in_two_processes(trained):
     """Branches wait in the shared folder, and a run that was left inside one ends as one process does."""
-    distributed_run.race(tmp_path / "alone", tmp_path)
-    done = torchrun(SCRIPT, "race", tmp_path)
-    assert done.returncode == 0, done.stderr
-    alone, together, other = (
-        json.loads((tmp_path / f"race-{rank}.json").read_text()) for rank in ("alone", 0, 1)
+    places = (
+        trained / "race-alone.json",
+        *(trained / "2" / f"race-{rank}.json" for rank in (0, 1)),
     )
+    alone, together, other = (json.loads(place.read_text()) for place in places)
     for history in (together, other):
         assert [lost["path"] for lost in history["lost"]] == [
             lost["path"] for lost in alone["lost"]
@@ -169,7 +169,7 @@ def test_a_race_with_a_checkpoint_goes_on_in_two_processes(tmp_path):
         for record, expected in zip(history["records"], alone["records"], strict=True):
             assert record["path"] == expected["path"]
             assert record["validation"] == pytest.approx(expected["validation"], rel=1e-3)
-    assert not list((tmp_path / "together").glob("branch-*"))
+    assert not list((trained / "2" / "together").glob("branch-*"))
 
 
 def test_the_command_trains_in_two_processes_and_talks_once(tmp_path, save, gray):

@@ -31,7 +31,7 @@ CHECKED = [
     CAE(epochs=1),
     CVAE(epochs=1),
     ReconstructionDetector("pca"),
-    CVAE(epochs=1, scorer="reconstruction-probability"),
+    CVAE(epochs=1, scorer="reconstruction-probability", scorer_params={"draws": 4}),
     TCAE(epochs=1),
     TCVAE(epochs=1),
     VAE(epochs=1, latent_size=4, kernels=(4,)),

@@ -63,6 +63,37 @@ def test_networks_are_trained_by_each_schedule_with_their_own_recipe(pictures):
     assert (default.epochs, default.planned) == (None, 50)
 
 
+def test_every_scorer_is_rehearsed_with_every_model(pictures):
+    """One that cannot score one of them is named, with it, before any training; a closed form is fitted for that."""
+    ganomaly = {"ganomaly": {"kernels": [4, 4], "latent_size": 2}}
+    rows(pictures, ["ganomaly"], ganomaly, scorers=["mse", "latent-distance", "fused"])
+    for model in ("cae", "pca"):
+        with pytest.raises(InputError, match=f"'elbo' cannot score model '{model}': elbo needs"):
+            rows(pictures, [model], SMALL if model == "cae" else {}, scorers=["mse", "elbo"])
+    rows(pictures, ["pca", "nearest", "mean", "brightness"], scorers=["mse", "standardised"])
+
+
+def test_networks_are_trained_with_each_corruptor(pictures):
+    """By schedule and then by corruptor; a closed form knows none, and clean pictures are none, too."""
+    found = rows(
+        pictures,
+        ["cae", "pca"],
+        SMALL,
+        schedules=["constant", ("constant", {"keeps": "last"})],
+        training_corruptors=["none", ("gaussian", {"std": 0.2}), "objects"],
+    )
+    spoiled = [(None, {}), ("gaussian", {"std": 0.2}), ("objects", {})]
+    assert [(row.corruptor, row.corruptor_params) for row in found] == [
+        *spoiled,
+        *spoiled,
+        (None, {}),
+    ]
+    assert [row.schedule_params for row in found[:4]] == [{}, {}, {}, {"keeps": "last"}]
+    detector = found[1].detector("mse", 0)
+    assert (detector.corruptor, detector.corruptor_params) == ("gaussian", {"std": 0.2})
+    assert found[0].detector("mse", 0).corruptor is None
+
+
 def test_a_schedule_is_asked_for_every_networks_terms(pictures):
     """A weight for a term that one of the models does not have is found before any training."""
     schedules = [("constant", {"weights": {"kl": 2}})]

@@ -19,6 +19,8 @@ from recon_anomaly.events import Begun, Cell, Failed, Fitted
 from recon_anomaly.records import read_records
 from recon_anomaly.store import from_array
 
+pytestmark = pytest.mark.usefixtures("kept_processes")
+
 VOLATILE = {"date", "fit_seconds", "milliseconds_per_picture", "process_peak_memory_mib", "seconds"}
 GRID = {
     "models": ["cvae", "pca"],
@@ -30,7 +32,7 @@ GRID = {
     "epochs": 2,
     "every_epoch": True,
 }
-LONG = GRID | {"epochs": 20, "seeds": [1, 2, 3], "scorers": ["mse"], "every_epoch": False}
+LONG = GRID | {"epochs": 8, "seeds": [1, 2, 3], "scorers": ["mse"], "every_epoch": False}
 
 
 def _settled(part):

@@ -93,12 +93,6 @@ def test_the_embedded_castings_have_defects_to_validate_on():
     assert not tested & {picture.tobytes() for picture in data.defects.batch(slice(None))}
 
 
-def test_real_defects_of_the_training_folder_are_found(real_data):
-    """casting_300 has 600 of them, beside 453 to test."""
-    data = with_labels(from_folder(real_data / "casting_300", 16))
-    assert (len(data.defects), int(data.test.labels.sum())) == (600, 453)
-
-
 def test_a_real_set_without_them_gives_some_of_its_test_defects(real_data):
     """The bottle has 20, 22 and 21 defects of three kinds, and four of each are taken."""
     data = with_labels(from_folder(real_data / "mvtec_bottle_320", 16))

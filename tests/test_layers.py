@@ -11,7 +11,7 @@ ROOT = Path(recon_anomaly.__file__).parent
 LAYERS = [  # from the bottom; modules of one layer may import each other unless they are plugins
     {"errors", "protocols", "history", "hookspecs"},
     {"registry", "builtin", "images", "writing", "thresholds", "metrics"}
-    | {"resampling", "terms", "ramps"},
+    | {"resampling", "checks", "terms", "ramps"},
     {"decoding", "memory", "reading", "store", "pictures", "layouts", "datasets"}
     | {
         "castings",

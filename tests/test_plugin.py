@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from sklearn.utils.estimator_checks import check_estimator
 
 from recon_anomaly import ReconstructionDetector, SavedFileError, load, registry, run_bench
+from recon_anomaly.cli import main
 from recon_anomaly.testing import CHECKS
 
 ACME = {
@@ -23,14 +25,6 @@ ACME = {
 
 def _detector(**params):
     return ReconstructionDetector(**ACME, epochs=2, **params)
-
-
-def _command(site, *arguments, **options):
-    environment = os.environ | {"PYTHONPATH": str(site), "RECON_ANOMALY_PLUGINS": "acme"}
-    command = [sys.executable, "-m", "recon_anomaly", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, **options)
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 @pytest.mark.parametrize("kind", ACME)
@@ -77,19 +71,37 @@ def test_a_file_without_its_plugin_names_the_package(acme, good, tmp_path, monke
         load(tmp_path / "acme.safetensors")
 
 
-def test_it_works_on_the_command_line(acme_site, good, bad, tmp_path):
-    """Fit and score take the plugin's names, and `plugins` lists them."""
+def test_it_works_on_the_command_line(acme, good, bad, tmp_path, monkeypatch, capsys):
+    """Fit and score take the plugin's names."""
     for name, pictures in {"good": good, "new": bad}.items():
         (tmp_path / name).mkdir()
         for k, picture in enumerate(pictures):
             Image.fromarray(picture[..., 0]).save(tmp_path / name / f"{k:02}.png")
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["recon-anomaly", *map(str, arguments)])
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        assert not ended.value.code, printed.err
+        return printed.out
+
     parts = [part for kind, name in ACME.items() for part in (f"--{kind}", name)]
     options = ["--image-size", "16", "--epochs", "2", "--model-param", "width=3"]
     model = tmp_path / "m.safetensors"
-    _command(acme_site, "fit", tmp_path / "good", "-o", model, *parts, *options)
-    rows = json.loads(_command(acme_site, "score", model, tmp_path / "new", "--json").stdout)
+    command("fit", tmp_path / "good", "-o", model, *parts, *options)
+    rows = json.loads(command("score", model, tmp_path / "new", "--json"))
     assert [row["label"] for row in rows] == ["anomalous"] * len(bad)
-    listed = json.loads(_command(acme_site, "plugins", "--json").stdout)
+
+
+def test_it_is_listed_by_a_fresh_process(acme_site):
+    """`plugins` finds the parts of the package that is installed, without a test's help."""
+    environment = os.environ | {"PYTHONPATH": str(acme_site), "RECON_ANOMALY_PLUGINS": "acme"}
+    command = [sys.executable, "-m", "recon_anomaly", "plugins", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
     assert {row["name"] for row in listed if row["plugin"] == "acme"} == set(ACME.values())
 
 

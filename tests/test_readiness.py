@@ -15,11 +15,20 @@ from recon_anomaly.readiness import (
 from recon_anomaly.registry import plugin_manager, register
 
 SHAPE = (16, 16, 1)
-ROWS = [Row("pca"), Row("cvae", {"kernels": [2]}, "combined", parts=("awl-auc", "constant"))]
+ROWS = [
+    Row("pca"),
+    Row(
+        "cvae",
+        {"kernels": [2]},
+        "combined",
+        parts=("awl-auc", "constant"),
+        corruptor="gaussian",
+    ),
+]
 
 
 def test_all_names_that_are_used_have_versions():
-    """Of scorers, models, schedules and the schedules that these are made of."""
+    """Of scorers, models, corruptors, schedules and the schedules that these are made of."""
     versions = used_versions(ROWS, ["mse"])
     assert set(versions) == {
         ("scorer", "mse"),
@@ -28,6 +37,7 @@ def test_all_names_that_are_used_have_versions():
         ("schedule", "combined"),
         ("schedule", "awl-auc"),
         ("schedule", "constant"),
+        ("corruptor", "gaussian"),
     }
     assert len(set(versions.values())) == 1
     check_here(ROWS, versions, SHAPE, "cpu")

@@ -38,6 +38,7 @@ def test_each_setting_changes_the_key(settings, changes):
         {"schedule_params": {"weights": {"kl": 2}}},
         {"model_params": {}},
         {"weights": {"backbone": "0"}},
+        {"corruptor": "gaussian"},
     ],
 )
 def test_each_part_of_a_row_changes_the_key(settings, changes):
@@ -80,6 +81,16 @@ def test_pretrained_weights_stand_where_there_are_some(settings):
     with_weights = replace(CAE, weights={"backbone": "abc"})
     assert settings.of(with_weights, 1, "mse", "defects")["weights"] == {"backbone": "abc"}
     assert "weights" not in settings.of(CAE, 1, "mse", "defects")
+
+
+def test_what_spoils_the_training_pictures_stands_where_something_does(settings):
+    """A record of clean pictures has no such setting, so that its key is what it was before there was one."""
+    row = replace(CAE, corruptor="gaussian", corruptor_params={"std": 0.2})
+    made = settings.of(row, 1, "mse", "defects")
+    assert (made["corruptor"], made["corruptor_params"]) == ("gaussian", {"std": 0.2})
+    assert not {"corruptor", "corruptor_params"} & set(settings.of(CAE, 1, "mse", "defects"))
+    other = replace(row, corruptor_params={"std": 0.3})
+    assert key_of(settings.of(other, 1, "mse", "defects")) != key_of(made)
 
 
 def test_versions_of_third_parties_join_the_settings(settings, acme):

@@ -118,7 +118,7 @@ def one_thread():
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("detector", [CAE, CVAE])
+@pytest.mark.parametrize("detector", [pytest.param(CAE, marks=pytest.mark.slow), CVAE])
 def test_networks_with_their_default_recipes_find_defects_but_not_all(detector):
     """What the generator was shaped for: a model that works has a figure that can rise and fall."""
     assert 0.6 < _auroc(make_parts(), detector(random_state=42)) < 0.99

@@ -1,5 +1,4 @@
 import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,9 +7,7 @@ from hypothesis import strategies as st
 
 from recon_anomaly.errors import InputError
 from recon_anomaly.terms import (
-    check_choice,
     check_given,
-    check_number,
     check_patterns,
     check_terms,
     check_weights,
@@ -83,27 +80,6 @@ def test_what_is_no_pattern_is_refused(patterns, named):
     with pytest.raises(InputError, match=named) as caught:
         check_patterns(patterns)
     assert '[["kl"], ["reconstruction"]]' in str(caught.value)
-
-
-@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.int64(2), Fraction(4, 2)])
-def test_numbers_of_all_kinds_become_floats(value):
-    """NumPy's and exact ones are as good as Python's own."""
-    number = check_number("x", value, least=2)
-    assert (number, type(number)) == (2.0, float)
-
-
-@pytest.mark.parametrize("value", ["2", None, True, [2], 2j, math.nan, math.inf, -math.inf, 1.9])
-def test_what_is_no_number_is_refused(value):
-    """Neither text nor truth is a number, nor what is not finite or too small."""
-    with pytest.raises(InputError, match=r"^x is .*; give one from 2 on$"):
-        check_number("x", value, "one from 2 on", 2)
-
-
-@pytest.mark.parametrize("value", ["c", ["a"], None, {}])
-def test_what_is_no_choice_is_refused(value):
-    """The choices are listed, also where what was got has no hash."""
-    with pytest.raises(InputError, match=r"^x is .*; give one of: a, b$"):
-        check_choice("x", value, {"a": 1, "b": 2})
 
 
 def test_weights_are_copied_as_floats():

@@ -28,6 +28,15 @@ RECORD = {
             {"batch_size": None, "learning_rate": None},
             ("constant (keeps=last)", "at most 5 epochs"),
         ),
+        (
+            {"corruptor": "gaussian", "corruptor_params": {"std": 0.2}, "batch_size": 8},
+            (
+                "constant (keeps=last)",
+                "at most 5 epochs",
+                "denoising gaussian (std=0.2)",
+                "batch size 8",
+            ),
+        ),
         ({"schedule": None}, None),
         ({"model": "everything-defective"}, None),
     ],

@@ -165,5 +165,5 @@ def test_a_subclass_may_have_other_ranges_and_a_variance(images):
 @pytest.mark.parametrize("latent_size", [0, -1, 2.0, "many"])
 def test_a_latent_without_dimensions_is_refused(latent_size):
     """The error shows the parameter; a float or a word is no number of dimensions either."""
-    with pytest.raises(InputError, match=f"latent_size={latent_size!r}"):
+    with pytest.raises(InputError, match=f"latent_size is {latent_size!r}; give"):
         Pooled(latent_size)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .decoding import at_least
+from .checks import at_least
 from .errors import InputError
 from .nearness import LEAST_SIDE, NearSearch
 from .neighbours import TURNS

@@ -67,6 +67,7 @@ def iter_bench(
     schedules: Sequence[Schedule] = ("constant",),
     scorers: Sequence[str] = ("mse",),
     corruptors: Sequence[str] = DEFAULT_CORRUPTORS,
+    training_corruptors: Sequence[Schedule] = ("none",),
     seeds: Sequence[int] = (42,),
     image_size: int | tuple[int, int] | None = None,
     epochs: int | None = None,
@@ -105,6 +106,9 @@ def iter_bench(
     scorers, corruptors : sequences of str
         Registered names; each corruptor makes a test set of the good test pictures and their
         corrupted copies, beside the set's own defects.
+    training_corruptors : sequence of str or (str, mapping)
+        Registered names, alone or with parameters, of what spoils the training pictures of a denoising model; "none"
+        for clean ones. Every model is trained with each, but for those with a closed form.
     seeds : sequence of int
         Each trains every model once, with its own share of 20 % of the good pictures for validation.
     image_size : int or (int, int), optional
@@ -171,9 +175,9 @@ def iter_bench(
         When a process ended before its training, as for want of memory; ``out`` has what was done.
     """
     params, grid = dict(model_params or {}), dict(model_grid or {})
-    check_grid(models, params, grid, schedules, scorers, corruptors, seeds, epochs)
-    for scorer in scorers:
-        build("scorer", scorer)
+    check_grid(
+        models, params, grid, schedules, scorers, corruptors, seeds, epochs, training_corruptors
+    )
     if threshold is not None:
         value(np.empty(0), threshold=threshold)
         if len(scorers) > 1:
@@ -193,6 +197,8 @@ def iter_bench(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "precision": precision,
+            "scorers": scorers,
+            "training_corruptors": training_corruptors,
         }
         rows = build_rows(models, params, grid, schedules, data.train, **recipe)
         sharing = 1 if workers is None else workers.per_machine

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import InputError
+from .checks import check_counts
 
 __all__ = [
     "at_least_float32",
@@ -87,12 +86,7 @@ def encoder(channels: int, kernels: Sequence[int], pooled: Sequence[bool]) -> nn
     >>> encoder(1, (16, 32), (True, False))(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 32, 4, 4])
     """
-    if not kernels or any(
-        not isinstance(kernel, int | np.integer) or kernel < 1 for kernel in kernels
-    ):
-        raise InputError(
-            f"kernels={kernels!r}: whole numbers of at least 1 are wanted, one for each layer"
-        )
+    kernels = check_counts("kernels", kernels)
     layers: list[nn.Module] = []
     for inputs, outputs, pool in zip((channels, *kernels[:-1]), kernels, pooled, strict=True):
         layers.append(nn.Conv2d(inputs, outputs, 3, padding=1))

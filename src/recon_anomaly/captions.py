@@ -8,7 +8,7 @@ from typing import Any
 
 from .cells import in_words
 from .rows import epochs_of, ways_of
-from .trainings import said, size_of
+from .trainings import said, size_of, way_of
 
 __all__ = ["free_name", "group_name", "group_title", "safe_name", "training_name", "training_title"]
 
@@ -58,7 +58,7 @@ def training_title(record: _Record, about: str, *, scorer: bool, schedule: bool 
     """
     parts = [in_words(record["model"], record["model_params"])]
     if schedule:
-        parts.append(in_words(record["schedule"], record["schedule_params"]))
+        parts.append(way_of(record))
     if scorer:
         parts.append(f"scorer {record['scorer']}")
     parts += [f"seed {record['seed']}", size_of(record)]
@@ -72,7 +72,7 @@ def training_name(records: Sequence[_Record], *, scorer: bool, schedule: bool = 
     record = records[0]
     parts = [record["data"], in_words(record["model"], record["model_params"])]
     if schedule:
-        parts.append(in_words(record["schedule"], record["schedule_params"]))
+        parts.append(way_of(record))
     if scorer:
         parts.append(record["scorer"])
     return _joined([*parts, f"seed{record['seed']}", *_shape(records)], record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from .errors import TrainingError
 from .grid import Row
 from .history import EpochRecord
 from .training import Tick
+from .trainings import way_of
 
 __all__ = ["Begun", "Cell", "Event", "Failed", "Fitted", "Training", "begin"]
 
@@ -71,6 +72,8 @@ class Training:
     scorer : str or None
         Whose figures the schedule reads, so that another scorer has a training of its own; None where one
         training serves all scorers.
+    corruptor, corruptor_params : str or None, and mapping
+        What spoils the training pictures of a denoising model.
 
     Examples
     --------
@@ -86,6 +89,8 @@ class Training:
     schedule_params: Mapping[str, Any]
     seed: int
     scorer: str | None
+    corruptor: str | None = None
+    corruptor_params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def variant(self) -> str:
@@ -94,8 +99,8 @@ class Training:
 
     @property
     def schedule_words(self) -> str:
-        """The schedule and its parameters in words; empty where there is none."""
-        return "" if self.schedule is None else in_words(self.schedule, self.schedule_params)
+        """Schedule and corruptor with their parameters in words; empty where there is none."""
+        return "" if self.schedule is None else way_of(vars(self))
 
     @property
     def way(self) -> str:

@@ -173,6 +173,8 @@ def _said_of(run: CellRun) -> dict[str, Any]:
         "model_params": row.model_params,
         "schedule": row.schedule,
         "schedule_params": row.schedule_params,
+        "corruptor": row.corruptor,
+        "corruptor_params": row.corruptor_params,
         "seed": run.seed,
         "scorer": run.scorers[0] if row.needs_labels else None,
     }

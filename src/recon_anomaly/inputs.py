@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 from sklearn.utils.validation import validate_data
 
+from .checks import at_least
 from .datasets import good_pictures
-from .decoding import at_least
 from .errors import InputError
 from .images import as_pictures
 from .pictures import list_pictures, read_pictures

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 from torch import Tensor
 
+from .checks import at_least, check_number
 from .errors import InputError
 from .protocols import Pairs, Reconstruction
 
@@ -22,12 +22,14 @@ class PixelLikelihood:
 
     The variance is the decoder's where it gives one; else it is fitted: per pixel and channel, the
     mean squared residual of the validation pictures (over all draws), which is the maximum-likelihood
-    variance around the reconstruction.
+    variance around the reconstruction. The latent is drawn where the network can draw; else the one
+    deterministic reconstruction stands in.
 
     Parameters
     ----------
     draws : int
-        How many latent draws the score is averaged over.
+        The latent draws for each picture, over which its score is averaged; the same standard-normal rows serve
+        every picture.
     floor : float
         The least fitted variance, in squared pixel units: (2.55 / 255)², so that a pixel which never
         varied does not outweigh all others.
@@ -49,12 +51,8 @@ class PixelLikelihood:
     reduction = "sum"
 
     def __init__(self, draws: int = 10, floor: float = 1e-4) -> None:
-        if not isinstance(draws, int | np.integer) or draws < 1 or not floor > 0:
-            raise InputError(
-                f"draws={draws!r}, floor={floor}: a whole number draws >= 1 and floor > 0 are needed"
-            )
-        self.draws = draws
-        self.floor = floor
+        self.draws = at_least("draws", draws, 1)
+        self.floor = check_number("floor", floor, "a variance above 0", above=0)
         self.log_variance: Tensor | None = None
 
     def fit(self, pairs: Pairs) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from .decoding import at_least
+from .checks import at_least
 from .errors import InputError
 from .nearness import LEAST_SIDE, NearSearch
 from .store import Pictures

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .decoding import at_least, check_choice, warn_of
+from .checks import at_least
+from .decoding import check_choice, warn_of
 from .errors import InputError
 from .reading import Reader, as_path, put
 from .store import Pictures, allocate, free_memory

@@ -31,6 +31,7 @@ def used_versions(rows: Sequence[Row], scorers: Sequence[str]) -> dict[tuple[str
     for row in rows:
         names.append(("model", row.model))
         names += [("schedule", name) for name in (row.schedule, *row.parts) if name is not None]
+        names += [("corruptor", row.corruptor)] if row.corruptor is not None else []
     versions = {}
     for kind, name in names:
         offer = find(kind, name)

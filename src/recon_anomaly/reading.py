@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .decoding import Decoded, at_least, check_choice, checked_size, decode
+from .checks import at_least
+from .decoding import Decoded, check_choice, checked_size, decode
 from .errors import InputError, PictureError
 
 __all__ = ["Reader", "as_path", "decoding_threads", "few_threads", "in_order", "put"]

@@ -27,7 +27,7 @@ _TEST_SET = ("data", "data_checksum", "test_set", "image_size", "drop_leaked")
 _MODEL = ("model", "model_params", "weights", "seed")
 _WAY = (
     *("schedule", "schedule_params", "epochs", "batch_size", "learning_rate"),
-    *("recon_anomaly", "plugins"),
+    *("corruptor", "corruptor_params", "recon_anomaly", "plugins"),
 )
 
 _Record = Mapping[str, Any]

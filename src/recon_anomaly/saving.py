@@ -59,8 +59,9 @@ def save(
     path : str or path
         The file.
     self_contained : bool
-        Whether the frozen weights of a pretrained backbone are stored, too. Else the file names them
-        by their checksum, and `load` looks for them. Random ones are always stored.
+        Whether the frozen weights of a pretrained backbone are stored, too, the model's and the scorer's. Else the
+        file names them by their checksum, and `load` looks for them. Random ones of a model are always
+        stored; a scorer's are drawn alike each time.
 
     Raises
     ------
@@ -72,9 +73,13 @@ def save(
     """
     detector._check_fitted()
     detector = detector._as_saved()
+    frozen_of_scorer: dict[str, torch.Tensor] = getattr(
+        detector.scorer_, "frozen_state_dict", dict
+    )()
     parts = {
         "network": detector.network_.state_dict(),
-        "scorer": getattr(detector.scorer_, "state_dict", dict)(),
+        "scorer": getattr(detector.scorer_, "state_dict", dict)()
+        | (frozen_of_scorer if self_contained else {}),
         "detector": {"validation_scores": torch.from_numpy(detector.validation_scores_)}
         | ({} if detector.noise_ is None else {"noise": detector.noise_}),
     }
@@ -104,6 +109,11 @@ def save(
             }
             for name, backbone in backbones.items()
         },
+        # A scorer that is made of others has no file of its own to be given.
+        "scorer_names_weights": isinstance(
+            getattr(detector.scorer_, "weights", None), str | os.PathLike
+        )
+        and not frozen_of_scorer.keys() <= parts["scorer"].keys(),
     }
     try:
         text = json.dumps(header, allow_nan=False, default=_plain)
@@ -133,7 +143,9 @@ def load(
     device : str
         Where it will score: "auto" or a torch device's name.
     weights : path, optional
-        The file of a pretrained backbone's frozen weights, where the detector does not store them. By
+        The file of a pretrained backbone's frozen weights, where the detector does not store them. It is the
+        model's, or the scorer's where the model has none that are not stored; where both have, the scorer takes it, too,
+        if these are the weights that it was trained with. By
         default they are looked for as they were for training: the file that was named then, if it is
         there, else the folder ``RECON_ANOMALY_WEIGHTS``, else torchvision's own loader.
 
@@ -264,11 +276,11 @@ def _restored(
     image_shape = tuple(header["image_shape"])
     backbones = _backbones(header)
     frozen = {name: said for name, said in backbones.items() if not said["stored"]}
-    if weights is not None and not frozen:
+    if weights is not None and not frozen and not header.get("scorer_names_weights"):
         raise SavedFileError(f"{path} names no frozen weights, so weights={weights} has no place")
     builder = _offered(path, header, "model").load()
     try:
-        network = _network(builder, image_shape, detector, backbones, weights)
+        network = _network(builder, image_shape, detector, backbones, weights if frozen else None)
     except WeightsError as error:
         sources = ", ".join(str(said["source"]) for said in frozen.values())
         raise WeightsError(
@@ -288,9 +300,7 @@ def _restored(
     network.load_state_dict(kept)
     network.eval()
     _offered(path, header, "scorer")
-    scorer, _ = build("scorer", header["names"]["scorer"], detector.scorer_params)
-    if tensors["scorer"]:
-        scorer.load_state_dict(tensors["scorer"])
+    scorer = _scorer(header, detector, tensors["scorer"], weights, required=not frozen)
     noise = tensors["detector"].get("noise")
     wanted = make_noise(network, scorer, 0, torch.device("cpu"))
     if (None if noise is None else noise.shape) != (None if wanted is None else wanted.shape):
@@ -392,6 +402,35 @@ def _network(
         if stored:  # first weights are drawn, then replaced
             warnings.simplefilter("ignore", WeightsWarning)
         return build_network(builder, image_shape, params)
+
+
+def _scorer(
+    header: dict[str, Any],
+    detector: BaseDetector,
+    state: dict[str, torch.Tensor],
+    weights: str | os.PathLike[str] | None,
+    *,
+    required: bool,
+) -> Any:
+    """Build the scorer of a file; ``weights`` are for it if ``required``, else only where they are the right ones."""
+    params = dict(detector.scorer_params or {})
+    if weights is not None and header.get("scorer_names_weights"):
+        if is_missing_file(weights):
+            raise WeightsError(f"the weights file {weights} does not exist")
+        named = params | {"weights": os.fspath(weights)}
+        try:
+            scorer, _ = build("scorer", header["names"]["scorer"], named)
+            scorer.load_state_dict(state)
+        except (SavedFileError, WeightsError):
+            if required:
+                raise
+        else:
+            detector.scorer_params = named  # so that a clone can be fitted here
+            return scorer
+    scorer, _ = build("scorer", header["names"]["scorer"], params)
+    if state:
+        scorer.load_state_dict(state)
+    return scorer
 
 
 def _finite(value: Any) -> float:

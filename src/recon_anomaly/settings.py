@@ -56,6 +56,7 @@ class Settings:
             Name of the test set.
         """
         used = [("model", row.model), ("scorer", scorer), ("corruptor", test)]
+        used.append(("corruptor", row.corruptor))
         used += [("schedule", name) for name in (row.schedule, *row.parts)]
         return {
             "data": self.data.name,
@@ -76,10 +77,18 @@ class Settings:
             "model": row.model,
             "model_params": dict(row.model_params),
             **({"weights": dict(row.weights)} if row.weights else {}),
+            **_denoising(row),
             "seed": seed,
             "scorer": scorer,
             "test_set": test,
         }
+
+
+def _denoising(row: Row) -> dict[str, Any]:
+    """Return what spoils the training pictures, where something does: else the key stays what it was."""
+    if row.corruptor is None:
+        return {}
+    return {"corruptor": row.corruptor, "corruptor_params": dict(row.corruptor_params)}
 
 
 def _plugin_versions(used: Iterable[tuple[str, str | None]]) -> dict[str, Any]:

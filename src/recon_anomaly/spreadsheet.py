@@ -25,6 +25,8 @@ _SETTINGS = (
     "learning_rate",
     "schedule",
     "schedule_params",
+    "corruptor",
+    "corruptor_params",
     "model",
     "model_params",
     "scorer",
@@ -111,7 +113,8 @@ def csv_text(records: Iterable[Mapping[str, Any]]) -> str:
         common |= {f"leaked_{kind}": count for kind, count in record["leakage"].items()}
         common |= {
             name: json.dumps(record[name], sort_keys=True)
-            for name in ("schedule_params", "model_params")
+            for name in ("schedule_params", "corruptor_params", "model_params")
+            if name in record
         }
         common |= _ends(record["intervals"])
         for rule, decision in record["decisions"].items():

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from numbers import Real
 from typing import Any
 
+from .checks import check_number
 from .errors import InputError
 
 __all__ = [
-    "check_choice",
     "check_given",
-    "check_number",
     "check_patterns",
     "check_terms",
     "check_weights",
@@ -21,42 +18,6 @@ __all__ = [
     "proper_subsets",
     "weights_by_term",
 ]
-
-
-def check_number(
-    name: str, value: Any, wanted: str = "a finite number", least: float = -math.inf
-) -> float:
-    """Return a finite number that is large enough, as a float.
-
-    Raises
-    ------
-    InputError
-        For anything else, a bool or the text of a number among them; it says what was ``wanted``.
-
-    Examples
-    --------
-    >>> check_number("steepness", 10)
-    10.0
-    """
-    if isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
-        if math.isfinite(number) and number >= least:
-            return number
-    raise InputError(f"{name} is {value!r}; give {wanted}")
-
-
-def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
-    """Return a word that is one of the choices; anything else is an InputError that lists them.
-
-    Examples
-    --------
-    >>> check_choice("ramp", "linear", ("linear", "sigmoid"))
-    'linear'
-    """
-    choices = tuple(choices)
-    if not isinstance(value, str) or value not in choices:
-        raise InputError(f"{name} is {value!r}; give one of: {', '.join(choices)}")
-    return value
 
 
 def check_weights(weights: Any) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 from .cells import in_words
 from .decisions import EVERYTHING_DEFECTIVE
 
-__all__ = ["circumstances", "ended_early", "said", "size_of", "training"]
+__all__ = ["circumstances", "ended_early", "said", "size_of", "training", "way_of"]
 
 _Record = Mapping[str, Any]
 
@@ -29,7 +29,8 @@ def training(record: _Record) -> tuple[str, ...] | None:
     Returns
     -------
     tuple of str or None
-        The schedule with its parameters, the epochs, and what was said of batch size and learning rate.
+        The schedule with its parameters, the epochs, what spoiled the pictures if something did, and what was said of
+        batch size and learning rate.
 
     Examples
     --------
@@ -46,7 +47,25 @@ def training(record: _Record) -> tuple[str, ...] | None:
         if record.get(name) is not None
     ]
     schedule = in_words(record["schedule"], record["schedule_params"])
-    return (schedule, f"at most {epochs} epochs", *given)
+    return (schedule, f"at most {epochs} epochs", *_denoising(record), *given)
+
+
+def way_of(record: _Record) -> str:
+    """Return schedule and corruptor with their parameters in words.
+
+    Examples
+    --------
+    >>> record = {"schedule": "constant", "schedule_params": {}}
+    >>> way_of(record | {"corruptor": "gaussian", "corruptor_params": {"std": 0.2}})
+    'constant, denoising gaussian (std=0.2)'
+    """
+    return ", ".join([in_words(record["schedule"], record["schedule_params"]), *_denoising(record)])
+
+
+def _denoising(record: _Record) -> list[str]:
+    if record.get("corruptor") is None:
+        return []
+    return [f"denoising {in_words(record['corruptor'], record['corruptor_params'])}"]
 
 
 def ended_early(record: _Record) -> str:

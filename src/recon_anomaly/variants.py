@@ -12,7 +12,7 @@ from sklearn.model_selection import ParameterGrid
 from .errors import InputError
 from .registry import build, find
 
-__all__ = ["Schedule", "check_grid", "named", "plain", "variants_of"]
+__all__ = ["Schedule", "check_grid", "named", "plain", "spoilers", "variants_of"]
 
 Schedule = str | tuple[str, Mapping[str, Any]]
 """A schedule's name, alone or with its parameters."""
@@ -27,6 +27,7 @@ def check_grid(
     corruptors: Sequence[str],
     seeds: Sequence[int],
     epochs: int | None,
+    training_corruptors: Sequence[Schedule] = ("none",),
 ) -> None:
     """Refuse unknown names, empty and repeated ones, wrong numbers, and parameters of no model there.
 
@@ -57,10 +58,15 @@ def check_grid(
         variants_of(model, model_params, model_grid)
     for name, params in named(schedules):
         build("schedule", name, params)
+    for spoiler, params in spoilers(training_corruptors):
+        if spoiler is not None:
+            build("corruptor", spoiler, params)
 
 
-def named(schedules: Sequence[Schedule]) -> list[tuple[str, dict[str, Any]]]:
-    """Return each schedule as its name and its parameters.
+def named(
+    schedules: Sequence[Schedule], what: str = "schedules"
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return each schedule as its name and its parameters; ``what`` they are is said in errors.
 
     Raises
     ------
@@ -73,16 +79,33 @@ def named(schedules: Sequence[Schedule]) -> list[tuple[str, dict[str, Any]]]:
     [('constant', {}), ('constant', {'weights': {'kl': 4}})]
     """
     if isinstance(schedules, str):
-        raise InputError(
-            f"schedules={schedules!r}: a list is wanted, of names or (name, parameters)"
-        )
+        raise InputError(f"{what}={schedules!r}: a list is wanted, of names or (name, parameters)")
     pairs = [(item, {}) if isinstance(item, str) else item for item in schedules]
-    found = [(name, plain(params, f"schedules, {name!r}")) for name, params in pairs]
+    found = [(name, plain(params, f"{what}, {name!r}")) for name, params in pairs]
     if not found or _repeated(found):
         raise InputError(
-            f"schedules={list(schedules)}: at least one is wanted, and each once with the same parameters"
+            f"{what}={list(schedules)}: at least one is wanted, and each once with the same parameters"
         )
     return found
+
+
+def spoilers(corruptors: Sequence[Schedule]) -> list[tuple[str | None, dict[str, Any]]]:
+    """Return each corruptor of training pictures as its name and its parameters, "none" as None.
+
+    Raises
+    ------
+    InputError
+        As `named` says.
+
+    Examples
+    --------
+    >>> spoilers(["none", ("gaussian", {"std": 0.2})])
+    [(None, {}), ('gaussian', {'std': 0.2})]
+    """
+    return [
+        (None if name == "none" else name, params)
+        for name, params in named(corruptors, "training_corruptors")
+    ]
 
 
 def variants_of(

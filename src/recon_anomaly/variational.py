@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 from torch import Tensor, nn
 
 from .blocks import at_least_float32
-from .errors import InputError
+from .checks import at_least
 from .losses import kl_divergence, squared_error
 from .protocols import Reconstruction
 from .randomness import latent_noise
@@ -42,10 +41,7 @@ class DenseVariational(nn.Module):
         self, bottleneck: tuple[int, int, int], latent_size: int, decoder: nn.Module
     ) -> None:
         super().__init__()
-        if not isinstance(latent_size, int | np.integer) or latent_size < 1:
-            raise InputError(
-                f"latent_size={latent_size!r}: a whole number of at least one dimension is wanted"
-            )
+        latent_size = at_least("latent_size", latent_size, 1)
         flat = bottleneck[0] * bottleneck[1] * bottleneck[2]
         self.latent_size = latent_size
         self.latent_mean = nn.Linear(flat, latent_size)

@@ -348,6 +348,16 @@ def test_tables_fit_on_a_terminal(monkeypatch, width, records):
             2,
             "none of the schedules: constant",
         ),
+        (
+            ["--preset", "nakata", "--data", "EMPTY", "--training-corruptors", "gaussian"],
+            2,
+            "trains on clean pictures",
+        ),
+        (
+            ["--training-corruptor-param", "gaussian.std=1"],
+            2,
+            "none of the training-corruptors: none",
+        ),
         (["--schedules", "awl"], 2, "known are: awl-auc"),
         (["--schedules", ""], 1, "at least one is wanted"),
         (["--schedule-param", "update_every=3"], 2, "SCHEDULE.NAME=VALUE is wanted"),
@@ -422,6 +432,16 @@ def test_schedules_and_grids_make_rows(run, tmp_path):
     assert {r["n_validation_anomalous"] for r in records} == {5}
     assert "[4/4] cvae (kernels=[2], latent_size=3), awl-auc by mse, seed 42" in errors
     assert "labels to validate on come from 5 defects" in errors
+
+
+def test_training_corruptors_make_rows(run, tmp_path):
+    """Denoising models stand in the tables beside those that were trained on clean pictures."""
+    command = ["bench", *NETWORK, "--training-corruptors", "none,gaussian"]
+    command += ["--training-corruptor-param", "gaussian.std=0.2", "--out", tmp_path / "a.jsonl"]
+    code, page, errors = run(*command)
+    assert code == 0, errors
+    assert "denoising gaussian (std=0.2)" in page
+    assert "denoising gaussian (std=0.2), seed" in errors
 
 
 def test_a_schedules_parameters_alone_are_those_of_the_default(run, tmp_path):

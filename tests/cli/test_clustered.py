@@ -13,6 +13,8 @@ from PIL import Image
 from recon_anomaly import CVAE, make_parts
 from recon_anomaly.records import read_records
 
+pytestmark = pytest.mark.usefixtures("kept_processes")
+
 SMALL = ["--models", "mean,pca,nearest", "--corruptors", "objects", "--image-size", "16"]
 SECONDS = {"fit s", "ms/picture", "peak MiB"}
 

@@ -228,7 +228,7 @@ def test_a_saved_one_scores_alike(good, bad, tmp_path):
     [
         ({"penalty": -1.0}, "penalty is -1.0; give a finite number from 0 on"),
         ({"penalty": float("nan")}, "penalty is nan"),
-        ({"kernels": (4, 0)}, r"kernels=\(4, 0\)"),
+        ({"kernels": (4, 0)}, r"kernels is \(4, 0\); give"),
     ],
 )
 def test_bad_parameters_are_refused(params, message):

@@ -63,8 +63,14 @@ def test_it_learns_features_of_good_pictures():
     assert detector.anomaly_score(other).min() > detector.anomaly_score(good).max()
 
 
-@pytest.mark.parametrize("bottleneck", [0, 177])
-def test_a_bottleneck_out_of_range_is_refused(bottleneck):
-    """The message says how many channels there are."""
-    with pytest.raises(InputError, match="176"):
+@pytest.mark.parametrize(
+    ("bottleneck", "message"),
+    [
+        (0, "bottleneck is 0; give a whole number of at least 1"),
+        (177, "bottleneck=177: .*176 chan"),
+    ],
+)
+def test_a_bottleneck_out_of_range_is_refused(bottleneck, message):
+    """The message says how many channels there are at the most, and at the least."""
+    with pytest.raises(InputError, match=message):
         FeatureAutoencoder((32, 32, 1), bottleneck=bottleneck)

@@ -131,5 +131,5 @@ def test_the_loss_is_the_summed_squared_error():
 
 def test_no_components_are_refused():
     """The error names the parameter."""
-    with pytest.raises(InputError, match="n_components=0"):
+    with pytest.raises(InputError, match="n_components is 0; give a whole number of at least 1"):
         PrincipalComponents((4, 4, 1), 0)

@@ -180,7 +180,7 @@ def test_a_saved_one_scores_alike(good, bad, tmp_path):
         ({"sparsity": 1}, "sparsity is 1; give a share between 0 and 1"),
         ({"sparsity": "few"}, "sparsity is 'few'; give a share between 0 and 1"),
         ({"penalty": -1.0}, "penalty is -1.0; give a finite number from 0 on"),
-        ({"kernels": ()}, r"kernels=\(\)"),
+        ({"kernels": ()}, r"kernels is \(\); give"),
     ],
 )
 def test_bad_parameters_are_refused(params, message):

@@ -141,5 +141,5 @@ def test_all_but_the_backbone_learns(network, images):
 
 def test_a_latent_without_dimensions_is_refused():
     """The error shows the parameter."""
-    with pytest.raises(InputError, match="latent_size=0"):
+    with pytest.raises(InputError, match="latent_size is 0; give"):
         TCVAENetwork((16, 16, 1), latent_size=0)

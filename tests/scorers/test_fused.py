@@ -90,11 +90,19 @@ def test_identical_good_pictures_give_finite_scores():
 
 @pytest.mark.parametrize(
     ("scorers", "params"),
-    [((), None), ("mse", None), (("mse", "mse"), None), (("mse",), {"top-k": {}})],
+    [
+        ((), None),
+        ("mse", None),
+        (("mse", "mse"), None),
+        (("mse",), {"top-k": {}}),
+        (("mse",), "3"),
+        (3, None),
+        ((3,), None),
+    ],
 )
 def test_parts_that_make_no_sense_are_refused(scorers, params):
-    """No scorer, one twice, or parameters of another one: the message says what is wanted."""
-    with pytest.raises(InputError, match="at least one scorer"):
+    """No scorer, one twice, what is no name, or parameters of another one: the message says what is wanted."""
+    with pytest.raises(InputError, match="the names of one or more scorers are wanted"):
         FusedScorer(scorers, params)
 
 

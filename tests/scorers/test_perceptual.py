@@ -160,7 +160,7 @@ def saved(good, tmp_path):
     """A saved detector, and the file that it was saved to."""
     detector = ReconstructionDetector("mean", scorer="perceptual").fit(good)
     path = tmp_path / "a.safetensors"
-    detector.save(path, self_contained=True)
+    detector.save(path)
     return detector, path
 
 
@@ -201,6 +201,73 @@ def test_a_file_that_was_named_may_be_elsewhere(good, bad, drawn_weights, tmp_pa
     loaded = load(path)
     assert loaded.scorer_.network.source == str(drawn_weights)
     np.testing.assert_array_equal(loaded.anomaly_score(bad), detector.anomaly_score(bad))
+
+
+def test_a_file_is_named_where_it_is_loaded(saved, bad, drawn_weights, monkeypatch, tmp_path):
+    """The scorer takes it where the model needs none, and a clone has it; one that is not there is an error."""
+    detector, path = saved
+    monkeypatch.setenv(FOLDER, str(tmp_path))  # nothing is found there
+    named = tmp_path / "elsewhere" / "mine.safetensors"
+    with pytest.raises(WeightsError, match=r"mine\.safetensors does not exist"):
+        load(path, weights=named)
+    named.parent.mkdir()
+    named.write_bytes(drawn_weights.read_bytes())
+    loaded = load(path, weights=named)
+    assert loaded.scorer_.network.source == str(named)
+    assert loaded.scorer_params == {"weights": str(named)}
+    np.testing.assert_array_equal(loaded.anomaly_score(bad), detector.anomaly_score(bad))
+    tensors = load_file(drawn_weights)
+    tensors["features.0.bias"] += 1
+    save_file(tensors, named)
+    with pytest.raises(SavedFileError, match=r"perceptual compared features .* --weights PATH"):
+        load(path, weights=named)
+
+
+def test_a_file_has_no_place_where_no_weights_are_named(good, saved, drawn_weights, tmp_path):
+    """Neither where they are stored, nor where the scorer has none or is made of others."""
+    detector, _ = saved
+    stored, other = tmp_path / "stored.safetensors", tmp_path / "other.safetensors"
+    detector.save(stored, self_contained=True)
+    ReconstructionDetector("mean").fit(good).save(other)
+    fused = {"scorers": ["mse", "perceptual"]}
+    of_parts = tmp_path / "fused.safetensors"
+    ReconstructionDetector("mean", scorer="fused", scorer_params=fused).fit(good).save(of_parts)
+    for path in (stored, other, of_parts):
+        with pytest.raises(SavedFileError, match="names no frozen weights"):
+            load(path, weights=drawn_weights)
+
+
+@pytest.mark.parametrize("params", [None, {"scorers": ["mse", "perceptual"]}])
+def test_a_self_contained_detector_needs_no_file(good, bad, params, monkeypatch, tmp_path):
+    """The weights are stored with it, also those of a part of a fused scorer, and stay when it is saved again."""
+    scorer = "perceptual" if params is None else "fused"
+    detector = ReconstructionDetector("mean", scorer=scorer, scorer_params=params).fit(good)
+    wanted = detector.anomaly_score(bad)
+    path, again = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    detector.save(path, self_contained=True)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.setenv(FOLDER, str(empty))
+    load(path).save(again)
+    for file in (path, again):
+        np.testing.assert_array_equal(load(file).anomaly_score(bad), wanted)
+    if params is None:
+        assert load(again).scorer_uses_["weights"] == "the saved detector"
+
+
+def test_model_and_scorer_may_share_a_file(drawn_weights, monkeypatch, tmp_path):
+    """Where both name weights the file is the model's, and the scorer's if it is the right one."""
+    pictures = np.random.default_rng(0).integers(0, 255, (12, 16, 16, 1), dtype=np.uint8)
+    detector = ReconstructionDetector("tcae", scorer="perceptual", epochs=1).fit(pictures)
+    path, named = tmp_path / "a.safetensors", tmp_path / "mine.safetensors"
+    detector.save(path)
+    named.write_bytes(drawn_weights.read_bytes())
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.setenv(FOLDER, str(empty))
+    loaded = load(path, weights=named)
+    assert loaded.network_.backbone.source == loaded.scorer_.network.source == str(named)
+    np.testing.assert_array_equal(loaded.anomaly_score(pictures), detector.anomaly_score(pictures))
 
 
 @random_weights

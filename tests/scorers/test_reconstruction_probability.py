@@ -147,5 +147,5 @@ def test_it_says_what_it_uses():
 def test_impossible_parameters_are_refused(params):
     """The error names the parameter and its value."""
     ((name, value),) = params.items()
-    with pytest.raises(InputError, match=f"{name}={value}"):
+    with pytest.raises(InputError, match=f"{name} is {value}; give"):
         ReconstructionProbability(**params)

@@ -69,10 +69,28 @@ def test_the_deviation_has_a_floor():
 
 
 def test_of_one_picture_the_deviation_is_the_floor():
-    """It is a share of one gray level then, and the score stays finite."""
+    """It is a share of a tenth of the mean residual then, and the score stays finite."""
     scorer = StandardisedResidual(floor=0.5)
     scorer.fit([(GOOD[:1], Reconstruction(MADE[:1]))])
-    torch.testing.assert_close(scorer.deviation, torch.full((12, 16), 0.5 / 255))
+    wanted = 0.5 * 0.1 * residuals(GOOD[:1], MADE[:1]).mean()
+    np.testing.assert_allclose(scorer.deviation, np.full((12, 16), wanted), rtol=1e-6)
+    assert scorer(NEW, Reconstruction(NEW_MADE)).isfinite().all()
+
+
+@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("unit", [2.0**-20, 2.0**20])
+def test_the_map_has_no_unit(unit, count):
+    """Features a million times as large or as small are mapped alike, with many validation pictures or one."""
+    wanted = fitted(GOOD[:count], MADE[:count])(NEW, Reconstruction(NEW_MADE))
+    scorer = fitted(GOOD[:count] * unit, MADE[:count] * unit)
+    found = scorer(NEW * unit, Reconstruction(NEW_MADE * unit))
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_where_nothing_ever_differed_the_map_is_finite():
+    """Validation pictures that are their own reconstructions leave a floor, however low."""
+    scorer = fitted(GOOD, GOOD)
+    assert scorer(GOOD, Reconstruction(GOOD)).abs().max() == 0
     assert scorer(NEW, Reconstruction(NEW_MADE)).isfinite().all()
 
 
@@ -107,6 +125,7 @@ def test_the_state_is_what_was_fitted():
     "params", [{"floor": 0}, {"sigma": -1}, {"neighbourhood": 2}, {"floor": float("nan")}]
 )
 def test_wrong_parameters_are_refused(params):
-    """The error has all three and their ranges."""
-    with pytest.raises(InputError, match="floor > 0 is needed, and shares"):
+    """The error has the name and the value."""
+    ((name, value),) = params.items()
+    with pytest.raises(InputError, match=f"{name} is {value}; give"):
         StandardisedResidual(**params)

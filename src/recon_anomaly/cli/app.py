@@ -271,6 +271,19 @@ def bench(
             "gaussian,salt-and-pepper,objects."
         ),
     ] = None,
+    training_corruptors: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, with commas between, of what spoils the training pictures, for denoising models; none "
+            "for clean ones, which is the default. Every model is trained with each."
+        ),
+    ] = None,
+    training_corruptor_param: Annotated[
+        list[str],
+        typer.Option(
+            help="CORRUPTOR.NAME=VALUE, as often as wanted.", metavar="CORRUPTOR.NAME=VALUE"
+        ),
+    ] = [],
     seeds: Annotated[
         str | None, typer.Option(help="Whole numbers, with commas between; by default 42.")
     ] = None,
@@ -378,6 +391,8 @@ def bench(
         schedule_params=_params_of("SCHEDULE", schedule_param) or None,
         scorers=None if scorers is None else _names(scorers),
         corruptors=None if corruptors is None else _names(corruptors),
+        training_corruptors=None if training_corruptors is None else _names(training_corruptors),
+        training_corruptor_params=_params_of("CORRUPTOR", training_corruptor_param) or None,
         seeds=None if seeds is None else [_whole(seed) for seed in _names(seeds)],
         image_size=None if image_size is None else _size(image_size),
         epochs=epochs,

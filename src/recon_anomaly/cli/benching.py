@@ -44,11 +44,13 @@ def run(
     """Run the grids, then print the tables, or the records with ``--json``.
 
     Of ``options``, those of `iter_bench`, the ones that are None were not given: the preset's are
-    taken for them, or the defaults. ``schedules`` are names, whose parameters are in ``schedule_params``.
+    taken for them, or the defaults. ``schedules`` are names, whose parameters are in ``schedule_params``, and so are
+    ``training_corruptors``.
     """
     given = {name: option for name, option in options.items() if option is not None}
     recipe = None if preset is None else preset_of(preset, data, given)
-    given = _with_schedules(given)
+    given = _with_params(given, "schedule", "constant")
+    given = _with_params(given, "training_corruptor", "none")
     grids = [given] if recipe is None else grids_of(recipe, given)
     models = {model for grid in grids for model in grid.get("models", DEFAULT_MODELS)}
     for what in ("model_params", "model_grid"):
@@ -167,18 +169,19 @@ def _rules(rules: Sequence[str] | None, threshold: float | None) -> list[str]:
     return shown
 
 
-def _with_schedules(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with schedules as `iter_bench` takes them, where anything was said of them."""
+def _with_params(given: Mapping[str, Any], what: str, default: str) -> dict[str, Any]:
+    """Return the options with schedules, say, as `iter_bench` takes them, where anything was said of them."""
     options = dict(given)
-    params = options.pop("schedule_params", {})
-    names = options.get("schedules", ["constant"])
+    params = options.pop(f"{what}_params", {})
+    names = options.get(f"{what}s", [default])
     for name in params:
         if name not in names:
+            said = what.replace("_", "-")
             raise typer.BadParameter(
-                f"--schedule-param names {name!r}, which is none of the schedules: {', '.join(names)}"
+                f"--{said}-param names {name!r}, which is none of the {said}s: {', '.join(names)}"
             )
-    if params or "schedules" in options:
-        options["schedules"] = [(name, params.get(name, {})) for name in names]
+    if params or f"{what}s" in options:
+        options[f"{what}s"] = [(name, params.get(name, {})) for name in names]
     return options
 
 

@@ -11,6 +11,7 @@ from recon_anomaly.benchdata import BenchData
 from recon_anomaly.cells import in_words
 from recon_anomaly.events import Begun, Cell, Fitted
 from recon_anomaly.plots import draw_comparison, draw_panels
+from recon_anomaly.trainings import way_of
 
 __all__ = ["Drawing"]
 
@@ -119,5 +120,5 @@ def _alike(cell: Cell, fitted: Fitted) -> bool:
 
 def _said_of(record: Mapping[str, Any]) -> tuple[str, str, int]:
     schedule = record["schedule"]
-    way = "" if schedule is None else in_words(schedule, record["schedule_params"])
+    way = "" if schedule is None else way_of(record)
     return in_words(record["model"], record["model_params"]), way, record["seed"]

@@ -31,6 +31,8 @@ def preset_of(name: str, data: Path | None, given: Mapping[str, Any]) -> Preset:
         )
     if given.get("split_by_part"):
         raise typer.BadParameter(f"--preset {name} says itself which data it splits by part")
+    if given.keys() & {"training_corruptors", "training_corruptor_params"}:
+        raise typer.BadParameter(f"--preset {name} trains on clean pictures, as its paper does")
     said = "schedules" in given or "schedule_params" in given
     if said and any("schedules" in grid for grid in preset.grids()):
         raise typer.BadParameter(f"--preset {name} says itself which schedules it trains by")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,9 @@ class CastingDefects:
 
     def __post_init__(self) -> None:
         # Parameters that went through JSON come back as lists.
-        kinds = (self.kinds,) if isinstance(self.kinds, str) else tuple(self.kinds)
-        object.__setattr__(self, "kinds", kinds)
-        if not kinds or set(kinds) - set(DEFECT_KINDS):
+        several = isinstance(self.kinds, Iterable) and not isinstance(self.kinds, str)
+        object.__setattr__(self, "kinds", tuple(self.kinds) if several else (self.kinds,))
+        if not self.kinds or any(kind not in DEFECT_KINDS for kind in self.kinds):
             raise InputError(
                 f"kinds is {self.kinds}; give one or more of {', '.join(DEFECT_KINDS)}."
             )
@@ -58,26 +59,9 @@ class CastingDefects:
     def __call__(
         self, image: NDArray[np.float32], rng: np.random.Generator, /
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the picture with the defect and the mask of the pixels that changed.
+        """Return the picture with the defect and the mask of the pixels that changed, see `Corruptor`.
 
-        Parameters
-        ----------
-        image : ndarray of shape (h, w, c), float32
-            One picture in [0, 1]; it is not written to.
-        rng : numpy.random.Generator
-            Chooses kind, casting, defect, turn and place.
-
-        Returns
-        -------
-        corrupted : ndarray of shape (h, w, c), float32
-            The picture with the defect, in [0, 1].
-        mask : ndarray of shape (h, w), bool
-            True where any channel changed; never empty.
-
-        Raises
-        ------
-        InputError
-            If ``image`` is not a float32 array with three axes.
+        ``rng`` chooses kind, casting, defect, turn and place; the mask is never empty.
         """
         check_picture(image)
         while True:  # white cannot be brightened

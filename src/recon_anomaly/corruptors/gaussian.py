@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recon_anomaly.errors import InputError
+from recon_anomaly.checks import check_number
 from recon_anomaly.images import check_picture
 
 __all__ = ["GaussianNoise"]
@@ -49,35 +48,16 @@ class GaussianNoise:
     std: float = 0.5
 
     def __post_init__(self) -> None:
-        if not isfinite(self.mean):
-            raise InputError(f"mean is {self.mean}; it must be a finite number such as 0.005.")
-        if not (isfinite(self.std) and self.std >= 0):
-            raise InputError(f"std is {self.std}; it must be a finite number of at least 0.")
+        check_number("mean", self.mean, "a finite number, such as 0.005")
+        check_number("std", self.std, "a finite number of at least 0", 0)
 
     def __call__(
         self, image: NDArray[np.float32], rng: np.random.Generator, /
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the noisy picture and the mask of the pixels that changed.
+        """Return the noisy picture and the mask of the pixels that changed, see `Corruptor`.
 
-        Parameters
-        ----------
-        image : ndarray of shape (h, w, c), float32
-            One picture in [0, 1]; it is not written to.
-        rng : numpy.random.Generator
-            Source of the noise: h · w · c normal draws are taken.
-
-        Returns
-        -------
-        corrupted : ndarray of shape (h, w, c), float32
-            The noisy picture, in [0, 1].
-        mask : ndarray of shape (h, w), bool
-            True where any channel changed. A black or white pixel that is pushed further out is
-            clipped back to what it was, and does not count.
-
-        Raises
-        ------
-        InputError
-            If ``image`` is not a float32 array with three axes.
+        h · w · c normal draws are taken of ``rng``. A black or white pixel that is pushed further out is clipped
+        back to what it was, and is not in the mask.
         """
         check_picture(image)
         noise = rng.normal(self.mean, self.std, size=image.shape)

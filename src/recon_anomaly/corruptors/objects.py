@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from recon_anomaly.checks import check_counts, check_number
 from recon_anomaly.errors import InputError
 from recon_anomaly.images import check_picture
 
 __all__ = ["PastedObjects"]
+
+_SHARES = "(smallest, largest) with 0 < smallest <= largest <= 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +76,16 @@ class PastedObjects:
             if isinstance(value, str) or not hasattr(value, "__iter__"):
                 raise InputError(f"{name} is {value!r}; give a tuple.")
             object.__setattr__(self, name, tuple(value))
-        if len(self.count) != 2 or not 1 <= self.count[0] <= self.count[1]:
+        counts = check_counts("count", self.count)
+        if len(counts) != 2 or counts[0] > counts[1]:
             raise InputError(
                 f"count is {self.count}; give (fewest, most) with 1 <= fewest <= most."
             )
-        if any(not isinstance(number, int | np.integer) for number in self.count):
-            raise InputError(f"count is {self.count}; give two whole numbers.")
-        if len(self.size) != 2 or not 0 < self.size[0] <= self.size[1] <= 1:
-            raise InputError(
-                f"size is {self.size}; give (smallest, largest) with 0 < smallest <= largest <= 1."
-            )
-        if not 0 < self.contrast <= 0.5:
-            raise InputError(f"contrast is {self.contrast}; it must lie in (0, 0.5].")
-        unknown = set(self.kinds) - set(_STAMPS)
+        shares = [check_number("size", share, _SHARES, most=1, above=0) for share in self.size]
+        if len(shares) != 2 or shares[0] > shares[1]:
+            raise InputError(f"size is {self.size}; give {_SHARES}")
+        check_number("contrast", self.contrast, "a number in (0, 0.5]", most=0.5, above=0)
+        unknown = [kind for kind in self.kinds if not isinstance(kind, str) or kind not in _STAMPS]
         if unknown or not self.kinds:
             raise InputError(
                 f"kinds is {self.kinds}; give one or more of {', '.join(sorted(_STAMPS))}."
@@ -94,26 +94,9 @@ class PastedObjects:
     def __call__(
         self, image: NDArray[np.float32], rng: np.random.Generator, /
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the picture with objects on it and the mask of the pixels that changed.
+        """Return the picture with objects on it and the mask of the pixels that changed, see `Corruptor`.
 
-        Parameters
-        ----------
-        image : ndarray of shape (h, w, c), float32
-            One picture in [0, 1]; it is not written to.
-        rng : numpy.random.Generator
-            Chooses number, kinds, places, sizes, shapes and levels.
-
-        Returns
-        -------
-        corrupted : ndarray of shape (h, w, c), float32
-            The picture with the objects, in [0, 1].
-        mask : ndarray of shape (h, w), bool
-            True where any channel changed; never empty.
-
-        Raises
-        ------
-        InputError
-            If ``image`` is not a float32 array with three axes.
+        ``rng`` chooses number, kinds, places, sizes, shapes and levels; the mask is never empty.
         """
         check_picture(image)
         h, w, _ = image.shape

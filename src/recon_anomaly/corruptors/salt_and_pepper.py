@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recon_anomaly.checks import check_number
 from recon_anomaly.errors import InputError
 from recon_anomaly.images import check_picture
 
@@ -51,8 +52,7 @@ class SaltAndPepper:
 
     def __post_init__(self) -> None:
         for name, share in (("salt", self.salt), ("pepper", self.pepper)):
-            if not 0 <= share <= 1:
-                raise InputError(f"{name} is {share}; it is a share and must lie in [0, 1].")
+            check_number(name, share, "a share, from 0 to 1", 0, 1)
         if not 0 < self.salt + self.pepper <= 1:
             raise InputError(
                 f"salt + pepper is {self.salt + self.pepper}; "
@@ -62,27 +62,10 @@ class SaltAndPepper:
     def __call__(
         self, image: NDArray[np.float32], rng: np.random.Generator, /
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the spoiled picture and the mask of the pixels that changed.
+        """Return the spoiled picture and the mask of the pixels that changed, see `Corruptor`.
 
-        Parameters
-        ----------
-        image : ndarray of shape (h, w, c), float32
-            One picture in [0, 1]; it is not written to.
-        rng : numpy.random.Generator
-            Chooses the pixels.
-
-        Returns
-        -------
-        corrupted : ndarray of shape (h, w, c), float32
-            The spoiled picture, in [0, 1].
-        mask : ndarray of shape (h, w), bool
-            True where any channel changed. A white pixel painted white again has not changed, so a
-            picture that is white all over comes out of pure salt with an empty mask.
-
-        Raises
-        ------
-        InputError
-            If ``image`` is not a float32 array with three axes.
+        A white pixel painted white again has not changed, so a picture that is white all over comes out of
+        pure salt with an empty mask.
         """
         check_picture(image)
         h, w, c = image.shape

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from recon_anomaly.blocks import at_least_float32, decoder, encoder
+from recon_anomaly.checks import check_counts
 from recon_anomaly.losses import root_mean_squared_error
 from recon_anomaly.protocols import ImageShape, Reconstruction
 
@@ -38,6 +39,7 @@ class CAENetwork(nn.Module):
 
     def __init__(self, image_shape: ImageShape, kernels: Sequence[int] = (16, 32, 64)) -> None:
         super().__init__()
+        kernels = check_counts("kernels", kernels)
         channels = image_shape[-1]
         pooled = [True] * (len(kernels) - 1) + [False]
         self.stride = 2 ** sum(pooled)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recon_anomaly.blocks import at_least_float32, decoder, encoder, pad_to_stride
+from recon_anomaly.checks import check_counts, check_number
 from recon_anomaly.losses import root_mean_squared_error
 from recon_anomaly.protocols import ImageShape, Reconstruction
 from recon_anomaly.randomness import latent_noise
-from recon_anomaly.terms import check_number
 
 __all__ = ["ContractiveAENetwork"]
 
@@ -72,6 +72,7 @@ class ContractiveAENetwork(nn.Module):
         penalty: float = 0.1,
     ) -> None:
         super().__init__()
+        kernels = check_counts("kernels", kernels)
         self.penalty = check_number("penalty", penalty, "a finite number from 0 on", 0)
         height, width, channels = image_shape
         pooled = [True] * (len(kernels) - 1) + [False]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from recon_anomaly.blocks import decoder, encoder, padded_size
+from recon_anomaly.checks import check_counts
 from recon_anomaly.protocols import ImageShape
 from recon_anomaly.variational import DenseVariational
 
@@ -45,6 +46,7 @@ class CVAENetwork(DenseVariational):
         kernels: Sequence[int] = (16, 32, 64),
         latent_size: int = 32,
     ) -> None:
+        kernels = check_counts("kernels", kernels)
         height, width, channels = image_shape
         pooled = [True] * len(kernels)
         convolutions = encoder(channels, kernels, pooled)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from recon_anomaly.backbones import FEATURE_LAYERS, Backbone
 from recon_anomaly.blocks import at_least_float32
+from recon_anomaly.checks import at_least
 from recon_anomaly.errors import InputError
 from recon_anomaly.protocols import ImageShape, Reconstruction
 
@@ -64,8 +65,10 @@ class FeatureAutoencoder(nn.Module):
         self.backbone = Backbone(backbone, layers or FEATURE_LAYERS.get(backbone), weights)
         self.stride = self.backbone.largest_stride
         channels = self.backbone.channels
-        narrow = max(1, channels // 4) if bottleneck is None else bottleneck
-        if not 1 <= narrow <= channels:
+        narrow = channels // 4 or 1
+        if bottleneck is not None:
+            narrow = at_least("bottleneck", bottleneck, 1)
+        if narrow > channels:
             raise InputError(
                 f"bottleneck={bottleneck}: between 1 and the {channels} channels of the features is wanted"
             )

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recon_anomaly.blocks import at_least_float32, pad_to_stride, padded_size
-from recon_anomaly.errors import InputError
+from recon_anomaly.checks import at_least, check_counts
 from recon_anomaly.protocols import ImageShape, Reconstruction
 
 __all__ = ["GANomalyNetwork"]
@@ -111,12 +110,8 @@ class GANomalyNetwork(nn.Module):
         super().__init__()
         height, width, channels = image_shape
         kernels = _kernels(max(height, width)) if kernels is None else kernels
-        if not len(kernels) or not all(map(_is_count, kernels)):
-            raise InputError(
-                f"kernels={kernels!r}: whole numbers of at least 1 are wanted, one for each layer"
-            )
-        if not _is_count(latent_size):
-            raise InputError(f"latent_size={latent_size!r}: a whole number of at least 1 is wanted")
+        kernels = check_counts("kernels", kernels)
+        latent_size = at_least("latent_size", latent_size, 1)
         self.size = height, width
         halved = 2 ** len(kernels)
         # More than one position is left, so that even a batch of one picture has a variance.
@@ -216,10 +211,6 @@ def _kernels(side: int) -> tuple[int, ...]:
     while -(-side // 2**layers) >= 8:
         layers += 1
     return tuple(min(64 * 2**layer, 512) for layer in range(layers))
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and bool(value >= 1)
 
 
 def _draw_weights(layer: nn.Module) -> None:

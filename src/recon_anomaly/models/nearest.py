@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recon_anomaly.errors import InputError, PictureWarning
+from recon_anomaly.checks import at_least
+from recon_anomaly.errors import PictureWarning
 from recon_anomaly.losses import squared_error
 from recon_anomaly.protocols import ImageShape, Reconstruction
 
@@ -34,8 +35,7 @@ class NearestPicture(nn.Module):
 
     def __init__(self, image_shape: ImageShape, size: int = 32, capacity: int = 4096) -> None:
         super().__init__()
-        if size < 1 or capacity < 1:
-            raise InputError(f"size={size}, capacity={capacity}: both must be at least 1")
+        size, capacity = at_least("size", size, 1), at_least("capacity", capacity, 1)
         height, width, channels = image_shape
         self.size = min(size, height), min(size, width)
         self.register_buffer("pictures", torch.zeros(capacity, channels, *self.size))

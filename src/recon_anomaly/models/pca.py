@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recon_anomaly.checks import at_least
 from recon_anomaly.components import incremental_components
-from recon_anomaly.errors import InputError
 from recon_anomaly.losses import squared_error
 from recon_anomaly.protocols import ImageShape, Reconstruction
 
@@ -34,8 +34,7 @@ class PrincipalComponents(nn.Module):
 
     def __init__(self, image_shape: ImageShape, n_components: int = 128) -> None:
         super().__init__()
-        if n_components < 1:
-            raise InputError(f"n_components={n_components}: at least one component is needed")
+        n_components = at_least("n_components", n_components, 1)
         pixels = int(np.prod(image_shape))
         self.register_buffer("mean", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(min(n_components, pixels - 1), pixels))

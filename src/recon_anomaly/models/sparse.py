@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from recon_anomaly.blocks import at_least_float32, bounded, decoder, encoder
-from recon_anomaly.errors import InputError
+from recon_anomaly.checks import check_counts, check_number
 from recon_anomaly.losses import root_mean_squared_error
 from recon_anomaly.protocols import ImageShape, Reconstruction
-from recon_anomaly.terms import check_number
 
 __all__ = ["SparseAENetwork"]
 
@@ -76,11 +75,10 @@ class SparseAENetwork(nn.Module):
         penalty: float = 0.1,
     ) -> None:
         super().__init__()
-        self.sparsity = check_number("sparsity", sparsity, "a share between 0 and 1")
-        if not 0 < self.sparsity < 1:
-            raise InputError(
-                f"sparsity is {sparsity!r}; give a share between 0 and 1, such as 0.05"
-            )
+        self.sparsity = check_number(
+            "sparsity", sparsity, "a share between 0 and 1, such as 0.05", above=0, below=1
+        )
+        kernels = check_counts("kernels", kernels)
         self.penalty = check_number("penalty", penalty, "a finite number from 0 on", 0)
         channels = image_shape[-1]
         pooled = [True] * (len(kernels) - 1) + [False]

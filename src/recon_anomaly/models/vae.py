@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from recon_anomaly.blocks import bounded, decoder, encoder, padded_size
-from recon_anomaly.errors import InputError
+from recon_anomaly.checks import check_choice, check_counts
 from recon_anomaly.losses import (
     binary_cross_entropy,
     kl_divergence,
@@ -105,11 +105,11 @@ class VAENetwork(DenseVariational):
         latent_size: int = 1000,
         kernels: Sequence[int] | None = None,
     ) -> None:
-        if likelihood not in _LIKELIHOODS:
-            raise InputError(f"likelihood={likelihood!r}: known are {', '.join(_LIKELIHOODS)}")
+        check_choice("likelihood", likelihood, _LIKELIHOODS)
         height, width, channels = image_shape
         if kernels is None:
             kernels = _kernels(max(height, width))
+        kernels = check_counts("kernels", kernels)
         pooled = [True] * len(kernels)
         convolutions = encoder(channels, kernels, pooled)
         outputs = 2 * channels if likelihood == "gaussian" else channels

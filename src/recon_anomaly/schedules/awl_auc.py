@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from statistics import fmean
 
-from recon_anomaly.decoding import at_least
+from recon_anomaly.checks import at_least, check_number
 from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
 from recon_anomaly.terms import (
-    check_number,
     check_patterns,
     check_terms,
     check_weights,

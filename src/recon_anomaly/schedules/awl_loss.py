@@ -7,14 +7,12 @@ from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from recon_anomaly.decoding import at_least
+from recon_anomaly.checks import at_least, check_choice, check_number
 from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
 from recon_anomaly.protocols import CRITERIA, Branches, Criterion
 from recon_anomaly.ramps import fall
 from recon_anomaly.terms import (
-    check_choice,
-    check_number,
     check_patterns,
     check_terms,
     check_weights,
@@ -137,7 +135,7 @@ class LossAdaptiveWeights:
         self.planned_epochs = self.milestones[-1]
         self.weights = check_weights(weights)
         self.lowest = check_number("lowest", lowest, "a number from 0 on", 0)
-        self.highest = check_number("highest", highest, "a number above 1")
+        self.highest = check_number("highest", highest, "a number above 1", above=1)
         self.steepness = check_number("steepness", steepness, "a number from 0 on", 0)
         self.directions = check_choice("directions", directions, DIRECTIONS)
         self.criterion = criterion
@@ -151,8 +149,6 @@ class LossAdaptiveWeights:
                 f"lowest is {lowest!r} and weights is {weights!r}; the lowest has to be from 0 on and "
                 "below every weight at the start, 1 where none is given"
             )
-        if self.highest <= 1:
-            raise InputError(f"highest is {highest!r}; give a number above 1")
         if self.window > self.milestones[0]:
             raise InputError(
                 f"window is {window} and the first milestone {self.milestones[0]}; the moving average "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recon_anomaly.checks import check_choice
 from recon_anomaly.history import History
-from recon_anomaly.terms import check_choice, check_weights, weights_by_term
+from recon_anomaly.terms import check_weights, weights_by_term
 
 __all__ = ["ConstantWeights"]
 

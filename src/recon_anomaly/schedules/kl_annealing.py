@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from recon_anomaly.decoding import at_least
+from recon_anomaly.checks import at_least, check_choice, check_number
 from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
 from recon_anomaly.ramps import fall
-from recon_anomaly.terms import check_choice, check_number, check_terms
+from recon_anomaly.terms import check_terms
 
 __all__ = ["KLAnnealing"]
 
@@ -89,9 +89,7 @@ class KLAnnealing:
         self.term = term
         self.shape = check_choice("shape", shape, SHAPES)
         self.ramp = check_choice("ramp", ramp, STEEPNESS)
-        self.share = check_number("share", share, "a number in (0, 1]")
-        if not 0 < self.share <= 1:
-            raise InputError(f"share is {share!r}; give a number in (0, 1]")
+        self.share = check_number("share", share, "a number in (0, 1]", most=1, above=0)
         self.highest = check_number("highest", highest)
         self.lowest = check_number("lowest", lowest, "a number from 0 on", 0)
         if self.lowest >= self.highest:

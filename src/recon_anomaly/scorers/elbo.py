@@ -28,18 +28,13 @@ class EvidenceLowerBound(PixelLikelihood):
     also abnormal where its latent is: An and Cho (2015) compare it with the reconstruction probability, which is the
     first half alone.
 
-    The variance is the decoder's where it gives one; else it is fitted, as in ``reconstruction-probability``:
-    per pixel and channel, the mean squared residual of the validation pictures (over all draws). That is a
-    Gaussian for a Bernoulli decoder, too, which says no variance. The latent is drawn where the network can
-    draw; else the one deterministic reconstruction stands in.
+    Variance and draws are those of `recon_anomaly.likelihoods.PixelLikelihood`. A Bernoulli decoder, which says no
+    variance, so has a Gaussian, too.
 
     Parameters
     ----------
-    draws : int
-        L, the latent draws for each picture; the same standard-normal rows serve every picture.
-    floor : float
-        The least fitted variance, in squared pixel units: (2.55 / 255)², so that a pixel which never
-        varied does not outweigh all others.
+    draws, floor
+        As those of `recon_anomaly.likelihoods.PixelLikelihood`; L is ``draws``.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,18 +60,20 @@ class FusedScorer:
         scorers: Sequence[str] = ("mse", "top-k", "smoothed-maximum", "standardised"),
         scorer_params: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        params = dict(scorer_params or {})
+        listed = isinstance(scorers, Iterable) and not isinstance(scorers, str)
+        self.names = tuple(scorers) if listed else ()
+        params = {} if scorer_params is None else scorer_params
         if (
-            isinstance(scorers, str)
-            or not scorers
-            or len(set(scorers)) < len(scorers)
-            or set(params) - set(scorers)
+            not self.names
+            or not all(isinstance(name, str) for name in self.names)
+            or len(set(self.names)) < len(self.names)
+            or not isinstance(params, Mapping)
+            or set(params) - set(self.names)
         ):
             raise InputError(
-                f"scorers={scorers!r}, scorer_params for {sorted(params)}: at least one scorer is wanted, in a list, each "
-                "once, and parameters for these alone"
+                f"scorers={scorers!r}, scorer_params={scorer_params!r}: the names of one or more scorers are wanted, in a "
+                "list, each once, and a mapping of parameters for these alone"
             )
-        self.names = tuple(scorers)
         self.parts = [build("scorer", name, params.get(name))[0] for name in self.names]
         for name, part in zip(self.names, self.parts, strict=True):
             if getattr(part, "draws", 0) or getattr(part, "learns_from_spoiled", False):
@@ -151,11 +153,18 @@ class FusedScorer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what was learned, that of the parts under their numbers."""
-        state = {name: getattr(self, name) for name in _STATE}
-        for index, part in enumerate(self.parts):
-            if hasattr(part, "state_dict"):
-                state |= {f"{index}.{name}": value for name, value in part.state_dict().items()}
-        return state
+        return {name: getattr(self, name) for name in _STATE} | self._of_parts("state_dict")
+
+    def frozen_state_dict(self) -> dict[str, Tensor]:
+        """Return the frozen weights of the parts that have some."""
+        return self._of_parts("frozen_state_dict")
+
+    def _of_parts(self, what: str) -> dict[str, Tensor]:
+        return {
+            f"{index}.{name}": value
+            for index, part in enumerate(self.parts)
+            for name, value in getattr(part, what, dict)().items()
+        }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what ``state_dict`` gave."""

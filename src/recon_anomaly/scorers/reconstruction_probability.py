@@ -21,18 +21,12 @@ class ReconstructionProbability(PixelLikelihood):
     An and Cho (2015), algorithm 4, with the sign turned so that higher is more abnormal. The map is
     the sum over channels (in nats a pixel, negative where a density exceeds 1), the score is its sum.
 
-    The variance is the decoder's where it gives one; else it is fitted: per pixel and channel, the
-    mean squared residual of the validation pictures (over all draws), which is the maximum-likelihood
-    variance around the reconstruction. The latent is drawn where the network can draw; else the one
-    deterministic reconstruction stands in.
+    Variance and draws are those of `recon_anomaly.likelihoods.PixelLikelihood`.
 
     Parameters
     ----------
-    draws : int
-        L, the latent draws for each picture; the same standard-normal rows serve every picture.
-    floor : float
-        The least fitted variance, in squared pixel units: (2.55 / 255)², so that a pixel which never
-        varied does not outweigh all others.
+    draws, floor
+        As those of `recon_anomaly.likelihoods.PixelLikelihood`; L is ``draws``.
 
     Examples
     --------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from recon_anomaly.errors import InputError
+from recon_anomaly.checks import check_number
 from recon_anomaly.protocols import Reconstruction
 from recon_anomaly.smoothing import blurred
 
@@ -45,9 +45,7 @@ class SmoothedMaximum:
     reduction = "max"
 
     def __init__(self, sigma: float = 1 / 64) -> None:
-        if not 0 <= sigma <= 1:
-            raise InputError(f"sigma={sigma}: a share of the shorter side is wanted, 0 to 1")
-        self.sigma = sigma
+        self.sigma = check_number("sigma", sigma, "a share of the shorter side, from 0 to 1", 0, 1)
 
     def __call__(self, target: Tensor, reconstruction: Reconstruction) -> Tensor:
         """Return the map, (n, h, w)."""

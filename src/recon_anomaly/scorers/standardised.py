@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from recon_anomaly.checks import check_number
 from recon_anomaly.errors import InputError
 from recon_anomaly.protocols import Pairs, Reconstruction
 from recon_anomaly.smoothing import blurred
 
 __all__ = ["StandardisedResidual"]
 
-_GRAY_LEVEL = 1 / 255
+_LEAST_SHARE = 0.1
+_TINY = 1e-12  # where nothing differed at all
 
 
 class StandardisedResidual:
@@ -30,8 +32,9 @@ class StandardisedResidual:
 
     Validation pictures are few. So the variances of neighbouring pixels are averaged, weighted by a
     Gaussian; and no deviation is taken to be smaller than a share of the mean deviation over the picture, so that
-    pixels which never varied do not outweigh all others. The mean deviation counts as at least one gray level,
-    1/255, for the same reason: of one validation picture all deviations are that floor.
+    pixels which never varied do not outweigh all others. The mean deviation counts as at least a tenth of the mean
+    residual, for the same reason: of one validation picture all deviations are that floor. All of it is relative, so that
+    maps are the same in whatever unit the target is, of pixels or of features.
 
     The validation pictures are nearer to their own mean than other good pictures are, the more so the fewer they
     are. A threshold set by them lets more false alarms through than it says; ``calibrate`` sets it by others.
@@ -67,14 +70,10 @@ class StandardisedResidual:
     def __init__(
         self, floor: float = 0.1, sigma: float = 1 / 64, neighbourhood: float = 1 / 128
     ) -> None:
-        if not floor > 0 or not 0 <= sigma <= 1 or not 0 <= neighbourhood <= 1:
-            raise InputError(
-                f"floor={floor}, sigma={sigma}, neighbourhood={neighbourhood}: floor > 0 is needed, and shares "
-                "of the shorter side, 0 to 1"
-            )
-        self.floor = floor
-        self.sigma = sigma
-        self.neighbourhood = neighbourhood
+        of_side = "a share of the shorter side, from 0 to 1"
+        self.floor = check_number("floor", floor, "a number above 0", above=0)
+        self.sigma = check_number("sigma", sigma, of_side, 0, 1)
+        self.neighbourhood = check_number("neighbourhood", neighbourhood, of_side, 0, 1)
         self.mean: Tensor | None = None
         self.deviation: Tensor | None = None
 
@@ -95,7 +94,8 @@ class StandardisedResidual:
         # Rounding can bring the variance of a pixel that never varied below zero.
         variance = (squares / count - mean.square()).clamp_min(0)
         deviation = blurred(variance[None], self.neighbourhood)[0].sqrt()
-        least = self.floor * max(float(deviation.mean()), _GRAY_LEVEL)
+        usual = max(float(deviation.mean()), _LEAST_SHARE * float(mean.mean()), _TINY)
+        least = self.floor * usual
         self.mean, self.deviation = mean.float(), deviation.clamp_min(least).float()
 
     def __call__(self, target: Tensor, reconstruction: Reconstruction) -> Tensor:

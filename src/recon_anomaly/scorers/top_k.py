@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 from torch.nn import functional as F
 
-from recon_anomaly.errors import InputError
+from recon_anomaly.checks import check_number
 from recon_anomaly.protocols import Reconstruction
 
 __all__ = ["LargestErrors"]
@@ -44,11 +44,8 @@ class LargestErrors:
     """
 
     def __init__(self, share: float = 0.01) -> None:
-        if not 0 < share <= 1:
-            raise InputError(
-                f"share={share}: a share of the pixels is wanted, above 0 and at most 1"
-            )
-        self.share = share
+        wanted = "a share of the pixels, above 0 and at most 1"
+        self.share = check_number("share", share, wanted, most=1, above=0)
 
     def __call__(self, target: Tensor, reconstruction: Reconstruction) -> Tensor:
         """Return the map, (n, h, w)."""
