@@ -85,7 +85,7 @@ def test_without_any_candidate_it_is_an_error(parts):
 def test_what_is_saved_is_the_chosen_detector(fitted, parts, tmp_path):
     """The file holds a ReconstructionDetector that scores the same bits, with the threshold that stands now."""
     detector = clone(fitted).fit(parts.train)
-    detector.calibrate(parts.train, rule="quantile", false_alarm=0.3)
+    detector.calibrate(parts.test, rule="quantile", false_alarm=0.3)
     detector.save(tmp_path / "a.safetensors")
     again = load(tmp_path / "a.safetensors")
     assert type(again) is ReconstructionDetector

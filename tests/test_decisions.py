@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from recon_anomaly.conformal import conformal
 from recon_anomaly.decisions import (
+    DECIDED_RULES,
     EVERYTHING,
     ORACLE,
-    RECORD_RULES,
     YOUDEN_VALIDATION,
     called_at,
     decide,
@@ -121,11 +122,12 @@ def test_all_rules_without_parameters_are_decided_at_once(record):
     scores, labels = np.array(record["scores"]), np.array(record["labels"])
     threshold = float(np.quantile(record["validation_scores"], 0.95))
     found = decisions_of(scores, labels, threshold, draw_resamples(labels))
-    assert set(found) == {"quantile"} | ORACLE == set(RULES) - {"value"}
+    assert set(found) == {"quantile"} | ORACLE == DECIDED_RULES - {"value", YOUDEN_VALIDATION}
+    assert DECIDED_RULES | {"conformal", "peaks-over-threshold"} == {*RULES, YOUDEN_VALIDATION}
     assert found == {rule: decide(record, rule) for rule in found}
     chosen = decide(record, YOUDEN_VALIDATION)["threshold"]
     labelled = decisions_of(scores, labels, threshold, draw_resamples(labels), chosen)
-    assert set(labelled) == RECORD_RULES - {"value"}
+    assert set(labelled) == DECIDED_RULES - {"value"}
     assert labelled == {rule: decide(record, rule) for rule in labelled}
 
 
@@ -148,13 +150,14 @@ def test_no_alarm_has_no_precision(record):
 @pytest.mark.parametrize(
     ("changes", "rule", "params", "words"),
     [
-        ({}, "best", {}, "say one of: best-f1, quantile"),
+        ({}, "best", {}, "say one of: best-f1, conformal, peaks"),
         ({}, EVERYTHING, {}, "'everything' is unknown"),
         ({}, "quantile", {"threshold": 1.0}, "does not take"),
         ({}, "quantile", {"false_alarm": 2.0}, "false_alarm=2.0"),
         ({}, "value", {"threshold": np.inf}, "finite"),
         ({"scores": None}, "quantile", {}, "the record of 'pca' has no scores"),
         ({"validation_scores": None}, "quantile", {}, "needs validation scores"),
+        ({"validation_scores": []}, "conformal", {}, "'conformal' needs validation scores"),
         ({"validation_defect_scores": None}, YOUDEN_VALIDATION, {}, "--labelled-validation"),
         ({}, YOUDEN_VALIDATION, {"threshold": 1.0}, "does not take"),
     ],
@@ -170,3 +173,10 @@ def test_what_equals_the_threshold_is_good():
     labels = np.array([0, 1])
     found = called_at(1.0, np.array([1.0, 1.5]), labels, draw_resamples(labels), oracle=False)
     assert (found["true_positives"], found["false_positives"]) == (1, 0)
+
+
+def test_a_record_can_be_decided_by_a_conformal_threshold(record):
+    """It is taken from the good validation pictures' scores, which are no oracle."""
+    found = decide(record, "conformal", false_alarm=0.1)
+    assert found["threshold"] == conformal(np.array(record["validation_scores"]), false_alarm=0.1)
+    assert not found["oracle"]

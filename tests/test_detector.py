@@ -174,7 +174,7 @@ def test_the_global_generators_are_left_as_they_were(model, good, bad, tmp_path)
     detector.anomaly_map(bad)
     assert generators() == before, "scoring"
     detector.with_scorer("reconstruction-probability", good[:9]).predict(bad)
-    detector.calibrate(good)
+    detector.calibrate(bad)
     assert generators() == before, "with_scorer and calibrate"
     detector.save(tmp_path / "a.safetensors")
     assert generators() == before, "save"
@@ -295,7 +295,8 @@ def test_scores_have_types_and_signs_as_documented(good, bad):
 def test_a_score_on_the_threshold_is_good(good):
     """Predict says -1 for what lies below the offset, and +1 for what lies on it."""
     detector = mean().fit(good)
-    detector.calibrate(good, rule="value", threshold=detector.anomaly_score(good).max())
+    highest = detector.anomaly_score(good).max()
+    detector.calibrate(255 - good, rule="value", threshold=highest)
     assert detector.decision_function(good).min() == 0
     assert detector.predict(good).tolist() == [1] * 40
 
@@ -386,6 +387,8 @@ def test_contamination_holds_for_every_model(model, good):
     [
         ("quantile", {}),
         ("quantile", {"false_alarm": 0.3}),
+        ("conformal", {"false_alarm": 0.3}),
+        ("peaks-over-threshold", {"false_alarm": 0.3, "tail": 0.9}),
         ("value", {"threshold": 0.002}),
         ("youden", {}),
         ("best-f1", {}),
@@ -406,13 +409,14 @@ def test_every_rule_calibrates(rule, params, good, labelled):
 
 def test_every_rule_is_tested_above():
     """A rule that is added needs a line in the test before this one."""
-    assert set(RULES) == {"quantile", "value", "youden", "best-f1", "sensitivity"}
+    labelled, unlabelled = {"youden", "best-f1", "sensitivity"}, {"quantile", "conformal", "value"}
+    assert set(RULES) == labelled | unlabelled | {"peaks-over-threshold"}
 
 
 def test_without_labels_all_pictures_count_as_good(good, bad):
     """A quantile over good and bad together flags that share of them."""
     X = np.concatenate([good[:12], bad])
-    detector = mean().fit(good).calibrate(X, false_alarm=0.4)
+    detector = mean().fit(good[12:]).calibrate(X, false_alarm=0.4)
     assert (detector.predict(X) == -1).sum() == 8
 
 
@@ -438,7 +442,7 @@ def test_calibrating_on_validation_needs_no_pictures(good):
 @pytest.mark.parametrize(
     ("labels", "rule", "params", "message"),
     [
-        (None, "median", {}, "say one of: best-f1, quantile, sensitivity, value, youden"),
+        (None, "median", {}, "say one of: best-f1, conformal, peaks-over-threshold, quantile, sens"),
         (None, "youden", {}, "needs labels of both classes"),
         ([1] * 8, "best-f1", {}, "needs labels of both classes"),
         ([-1] * 8, "quantile", {}, "good"),
@@ -475,7 +479,7 @@ def test_with_scorer_shares_the_network_and_leaves_the_original(good, bad):
     assert np.array_equal(detector.score_samples(bad), scores)
     assert (other.scorer, other.scorer_params) == ("reconstruction-probability", {"draws": 3})
     assert not np.array_equal(other.score_samples(bad), scores)
-    other.calibrate(good, rule="value", threshold=0.5)
+    other.calibrate(bad, rule="value", threshold=0.5)
     assert vars(detector) == before
 
 

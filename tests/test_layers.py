@@ -11,7 +11,7 @@ ROOT = Path(recon_anomaly.__file__).parent
 LAYERS = [  # from the bottom; modules of one layer may import each other unless they are plugins
     {"errors", "protocols", "history", "hookspecs"},
     {"registry", "builtin", "images", "writing", "thresholds", "metrics"}
-    | {"resampling", "checks", "terms", "ramps"},
+    | {"resampling", "checks", "terms", "ramps", "conformal", "tails", "promises"},
     {"decoding", "memory", "reading", "store", "pictures", "layouts", "datasets"}
     | {
         "castings",
@@ -22,6 +22,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "nearness",
         "parts",
         "audit",
+        "fingerprints",
     },
     {
         "backbones",
@@ -56,7 +57,8 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "spoiling",
         "judging",
     },
-    {"inputs", "fitted", "detector", "estimators", "auto", "saving", "clusterscoring", "testing"},
+    {"inputs", "fitted", "detector", "estimators", "auto", "saving", "clusterscoring", "testing"}
+    | {"calibration"},
     {"benchdata", "settings", "events", "bench", "records", "decisions"}
     | {"cellruns", "gridruns", "readiness"}
     | {"labelling", "grid", "variants", "observations", "ledger"}

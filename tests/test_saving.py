@@ -85,7 +85,10 @@ def assert_same(loaded, detector, X):
     assert np.array_equal(loaded.score_samples(X), detector.score_samples(X))
     assert np.array_equal(loaded.decision_function(X), detector.decision_function(X))
     assert np.array_equal(loaded.anomaly_map(X), detector.anomaly_map(X))
-    assert np.array_equal(loaded.validation_scores_, detector.validation_scores_)
+    for name in ("validation_scores_", "calibration_scores_", "training_hashes_"):
+        assert np.array_equal(getattr(loaded, name), getattr(detector, name)), name
+        assert getattr(loaded, name).dtype == getattr(detector, name).dtype, name
+    assert np.array_equal(loaded.p_value(X), detector.p_value(X))
     for name in ("offset_", "map_scale_", "threshold_rule_", "seed_", "image_shape_", "names_"):
         assert getattr(loaded, name) == getattr(detector, name), name
     assert loaded.pixel_range_ == detector.pixel_range_
@@ -220,12 +223,13 @@ def test_no_random_state_stays_none(good, path):
 
 def test_a_calibrated_threshold_survives(good, bad, path):
     """The rule and its parameters come back with the offset."""
-    detector = named("mean").fit(good).calibrate(good, rule="value", threshold=np.float32(0.125))
+    new = 255 - good
+    detector = named("mean").fit(good).calibrate(new, rule="value", threshold=np.float32(0.125))
     detector.save(path)
     assert load(path).offset_ == -0.125
     assert load(path).threshold_rule_ == {"rule": "value", "threshold": 0.125}
     labels = np.r_[np.ones(40), -np.ones(8)]
-    detector.calibrate(np.concatenate([good, bad]), labels, "youden").save(path)
+    detector.calibrate(np.concatenate([new, bad]), labels, "youden").save(path)
     assert_same(load(path), detector, bad)
 
 
@@ -290,7 +294,7 @@ def test_the_header_says_what_the_file_is(good, path):
     detector = named("cvae", scorer="reconstruction-probability").fit(good)
     detector.save(path)
     header, tensors = read(path)
-    assert header["format"] == 3
+    assert header["format"] == 4
     assert header["versions"]["recon-anomaly"] == recon_anomaly.__version__
     assert header["versions"]["torch"] == version("torch")
     assert header["plugins"]["model"]["distribution"] == "recon-anomaly"
@@ -843,7 +847,7 @@ def test_a_newer_format_says_who_wrote_it(saved):
     """The message has both formats and the version that wrote the file."""
 
     def change(header, tensors):
-        header["format"] = 4
+        header["format"] = 5
         header["versions"]["recon-anomaly"] = "9.9"
 
     rewrite(saved, change)

@@ -3,10 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recon_anomaly.conformal import conformal
 from recon_anomaly.errors import InputError
+from recon_anomaly.tails import peaks_over_threshold
 from recon_anomaly.thresholds import (
     RULES,
     best_f1,
+    check_rule,
     find_threshold,
     quantile,
     sensitivity,
@@ -168,10 +171,11 @@ def test_one_class_is_refused_where_both_are_needed(rule, labels):
         find_threshold(rule, SCORES, labels)
 
 
-def test_a_quantile_needs_a_good_picture():
+@pytest.mark.parametrize("rule", ["quantile", "conformal", "peaks-over-threshold"])
+def test_a_rule_of_good_pictures_needs_one(rule):
     """Labels that call everything anomalous raise an InputError, since nothing is left to rank."""
-    with pytest.raises(InputError, match="good"):
-        find_threshold("quantile", SCORES, np.ones(5))
+    with pytest.raises(InputError, match=f"'{rule}' needs at least one good"):
+        find_threshold(rule, SCORES, np.ones(5))
 
 
 def test_an_unknown_rule_is_refused():
@@ -182,9 +186,25 @@ def test_an_unknown_rule_is_refused():
 
 @pytest.mark.parametrize(
     ("rule", "params"),
-    [("quantile", {"threshold": 1.0}), ("value", {}), ("youden", {"false_alarm": 0.1})],
+    [
+        ("quantile", {"threshold": 1.0}),
+        ("value", {}),
+        ("youden", {"false_alarm": 0.1}),
+        ("conformal", {"tail": 0.1}),
+    ],
 )
 def test_a_parameter_of_another_rule_is_refused(rule, params):
-    """A parameter that the rule does not take, or one that is missing, names the rule."""
+    """A parameter that the rule does not take, or one that is missing, names the rule; with and without scores."""
     with pytest.raises(InputError, match=f"'{rule}' does not take"):
         find_threshold(rule, SCORES, LABELS, **params)
+    with pytest.raises(InputError, match=f"'{rule}' does not take"):
+        check_rule(rule, **params)
+
+
+def test_rules_of_good_pictures_leave_the_others_out():
+    """Conformal thresholds and tails are those of the good pictures' scores alone."""
+    rng = np.random.default_rng(0)
+    scores, labels = rng.random(300), np.arange(300) % 3 == 0
+    for rule in (conformal, peaks_over_threshold):
+        name = rule.__name__.replace("_", "-")
+        assert find_threshold(name, scores, labels) == rule(scores[~labels])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .bench import run_bench
     from .datasets import find_labelled
     from .errors import (
+        CalibrationWarning,
         InputError,
         PictureError,
         PictureWarning,
@@ -46,6 +47,7 @@ _HOMES = {
     "bench": ["run_bench"],
     "datasets": ["find_labelled"],
     "errors": [
+        "CalibrationWarning",
         "InputError",
         "PictureError",
         "PictureWarning",
@@ -81,6 +83,7 @@ __all__ = [  # sorted; a test compares it with the table above
     "VAE",
     "AutoDetector",
     "Branches",
+    "CalibrationWarning",
     "EpochRecord",
     "History",
     "InputError",

@@ -14,9 +14,10 @@ import numpy as np
 from .errors import InputError
 from .metrics import decision_metrics
 from .resampling import draw_resamples, percentile_intervals, resampled_decisions
-from .thresholds import NEED_LABELS, RULES, find_threshold
+from .thresholds import NEED_GOOD, NEED_LABELS, RULES, find_threshold
 
 __all__ = [
+    "DECIDED_RULES",
     "EVERYTHING",
     "EVERYTHING_DEFECTIVE",
     "ORACLE",
@@ -43,6 +44,9 @@ YOUDEN_VALIDATION = "youden-validation"
 RECORD_RULES = frozenset({*RULES, YOUDEN_VALIDATION})
 """Every rule that can be asked of a record."""
 
+DECIDED_RULES = RECORD_RULES - {"conformal", "peaks-over-threshold"}
+"""Those whose decisions a bench keeps, where their pictures and parameters are given."""
+
 
 def decide(record: Mapping[str, Any], rule: str, **params: float) -> dict[str, Any]:
     """Return what a threshold rule makes of the scores of a record.
@@ -53,11 +57,12 @@ def decide(record: Mapping[str, Any], rule: str, **params: float) -> dict[str, A
         A record of a bench; of its keys "scores", "labels", "validation_scores" and
         "validation_defect_scores" are used.
     rule : str
-        "quantile" of the good validation pictures' scores, "value" (a threshold that is given),
+        "quantile", "conformal" or "peaks-over-threshold" of the good validation pictures' scores, "value" (a
+        threshold that is given),
         "youden-validation" (where the bench had defects to validate on), or one that looks at the test
         labels: "youden", "best-f1", "sensitivity".
     **params : float
-        The rule's own: ``false_alarm`` of quantile, ``threshold`` of value.
+        The rule's own, as `recon_anomaly.thresholds.find_threshold` says.
 
     Returns
     -------
@@ -96,8 +101,8 @@ def decide(record: Mapping[str, Any], rule: str, **params: float) -> dict[str, A
             )
         threshold = youden_of_validation(np.array(validation), np.array(defects), **params)
     else:
-        if rule == "quantile" and not validation:
-            raise InputError("rule 'quantile' needs validation scores, and the record has none")
+        if rule in NEED_GOOD and not validation:
+            raise InputError(f"rule {rule!r} needs validation scores, and the record has none")
         threshold = find_threshold(rule, np.array(validation), None, **params)
     return called_at(threshold, scores, labels, draw_resamples(labels), oracle=rule in ORACLE)
 

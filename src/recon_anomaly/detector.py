@@ -20,6 +20,7 @@ from .datasets import good_pictures
 from .devices import choose_device, choose_precision
 from .distributed import is_first, own_device, ranks_of
 from .errors import InputError
+from .fingerprints import fingerprints
 from .fitted import FittedDetector
 from .fitting import fit_network
 from .history import EpochRecord, History
@@ -277,6 +278,7 @@ class BaseDetector(FittedDetector):
         self._ranks = ranks
         self.recipe_ = recipe
         self.history_ = history
+        self.training_hashes_ = fingerprints(parts.training)
         self._set_scorer(scorer, validation)
         if self.contamination == "auto":
             self.calibrate_on_validation()

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = [
+    "CalibrationWarning",
     "InputError",
     "PictureError",
     "PictureWarning",
@@ -78,6 +79,10 @@ class SavedFileError(ReconAnomalyError, ValueError):
 
 class WorkerError(ReconAnomalyError, RuntimeError):
     """A process that was given work ended before it was done, as for want of memory."""
+
+
+class CalibrationWarning(UserWarning):
+    """A threshold was set, by fewer pictures than what was asked of it needs."""
 
 
 class PluginWarning(UserWarning):

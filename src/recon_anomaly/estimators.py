@@ -84,6 +84,11 @@ class ReconstructionDetector(BaseDetector):
         ``decision_function`` is ``score_samples`` less this; minus the threshold on ``anomaly_score``.
     validation_scores_ : ndarray of shape (n_validation,)
         ``score_samples`` of the validation pictures.
+    calibration_scores_ : ndarray of shape (n,), float64
+        ``anomaly_score`` of the good pictures that the detector was last calibrated on, ascending: by ``fit``
+        those of the validation pictures. ``p_value`` ranks among them.
+    training_hashes_ : ndarray of shape (n_training, 8), uint8
+        A short hash of the pixels of each training picture, by which ``calibrate`` refuses them.
     recipe_ : dict
         The five training parameters above, as they were used, and the ``precision``.
     history_ : History

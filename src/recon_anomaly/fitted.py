@@ -16,6 +16,8 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .batches import Batch, Batches
+from .calibration import unseen_scores
+from .conformal import p_values
 from .devices import choose_device
 from .distributed import ALONE
 from .errors import InputError, ReconAnomalyError, SavedFileError
@@ -35,7 +37,7 @@ from .scoring import (
     uses_of,
 )
 from .streams import PictureStream
-from .thresholds import find_threshold
+from .thresholds import check_rule, find_threshold
 
 __all__ = ["FittedDetector", "NotFittedError", "ScoredFiles"]
 
@@ -72,6 +74,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     recipe_: dict[str, Any]
     image_shape_: ImageShape
     pixel_range_: PixelRange
+    calibration_scores_: np.ndarray
+    training_hashes_: np.ndarray
     _ranks = ALONE  # the processes that fitted it together
 
     # Scoring -----------------------------------------------------------------------------------
@@ -142,6 +146,17 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         """Return +1 for good and -1 for anomalous pictures, int (n,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
+    def p_value(self, X: Any) -> np.ndarray:
+        """Return the conformal p-value of each picture, float64 (n,). The lower, the more abnormal.
+
+        It is (1 + #{calibration scores >= its score}) / (n + 1), where the calibration scores are those of the n
+        good pictures that the detector was last calibrated on. A new good picture, exchangeable with them,
+        has one of at most t with a probability of at most t. ``fit`` calibrates on its validation pictures, for
+        which that is slightly optimistic where they chose the epoch that was kept or taught the scorer;
+        ``calibrate`` takes others. See `recon_anomaly.conformal`, whose `discoveries` decides on a batch.
+        """
+        return p_values(self.anomaly_score(X), self.calibration_scores_)
+
     def reconstruct(self, X: Any) -> np.ndarray:
         """Return the reconstructions, float32 (n, h, w, c), in the pixel unit of ``X``.
 
@@ -200,28 +215,40 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
             As for ``fit``.
         y : array of +1 (good) and -1 (anomalous), optional
             Without it all pictures count as good.
-        rule : {"quantile", "youden", "best-f1", "sensitivity", "value"}
-            "quantile" lets a share ``false_alarm`` (0.05) of the good pictures through as false
-            alarms; "value" takes ``threshold``, an anomaly score; the others need labels.
+        rule : {"quantile", "conformal", "peaks-over-threshold", "youden", "best-f1", "sensitivity", "value"}
+            "quantile" lets a share ``false_alarm`` (0.05) of the good pictures through as false alarms;
+            "conformal" guarantees ``false_alarm`` (0.05) for new good pictures;
+            "peaks-over-threshold" extrapolates the ``tail`` (0.1) of the good pictures' scores to
+            ``false_alarm`` (0.01); "value" takes ``threshold``, an anomaly score; the others need labels.
         **params : float
             Parameters of the rule.
 
         Returns
         -------
         self
+            With the good pictures' scores as ``calibration_scores_``, if there are good pictures.
+
+        Raises
+        ------
+        InputError
+            When pictures were trained on: the message says how many, and names the first. When labels or
+            parameters cannot be used. The threshold then stays as it was.
+
+        Warns
+        -----
+        CalibrationWarning
+            When "conformal" has too few good pictures; it says how many are needed.
         """
-        scores = self.anomaly_score(X)
+        self._check_fitted()
+        check_rule(rule, **params)
+        scores = unseen_scores(self, X)
         anomalous = None if y is None else read_anomalous(y, len(scores))
-        self.offset_ = -find_threshold(rule, scores, anomalous, **params)
-        self.threshold_rule_ = {"rule": rule, **params}
-        return self
+        return self._calibrate_by(scores, anomalous, rule, params)
 
     def calibrate_on_validation(self, rule: str = "quantile", **params: float) -> Self:
         """Set the threshold from the scores of the validation pictures of ``fit``, which are kept."""
         self._check_fitted("validation_scores_")
-        self.offset_ = -find_threshold(rule, -self.validation_scores_, None, **params)
-        self.threshold_rule_ = {"rule": rule, **params}
-        return self
+        return self._calibrate_by(-self.validation_scores_, None, rule, params)
 
     # Files -------------------------------------------------------------------------------------
 
@@ -259,6 +286,20 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
     # Parts -------------------------------------------------------------------------------------
 
+    def _calibrate_by(
+        self,
+        scores: np.ndarray,
+        anomalous: np.ndarray | None,
+        rule: str,
+        params: Mapping[str, float],
+    ) -> Self:
+        self.offset_ = -find_threshold(rule, scores, anomalous, **params)
+        self.threshold_rule_ = {"rule": rule, **params}
+        good = scores if anomalous is None else scores[~anomalous]
+        if len(good):
+            self.calibration_scores_ = np.sort(good)
+        return self
+
     def _as_saved(self) -> Any:
         """Return the detector that a file holds: this one, unless it stands for another."""
         return self
@@ -280,6 +321,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
             scores += score.tolist()  # numbers, for the reason that `score_all` has
             peaks.append(float(maps.max()))
         self.validation_scores_ = -np.array(scores)
+        self.calibration_scores_ = np.sort(scores)
         self.map_scale_ = max(peaks)
 
     def _check_fitted(self, attribute: str = "offset_") -> None:

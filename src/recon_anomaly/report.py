@@ -9,9 +9,9 @@ import numpy as np
 
 from .cells import Table, in_words, markdown, mean_of, short, with_interval
 from .decisions import (
+    DECIDED_RULES,
     EVERYTHING,
     ORACLE,
-    RECORD_RULES,
     YOUDEN_VALIDATION,
 )
 from .errors import InputError
@@ -101,9 +101,9 @@ def tables(records: Iterable[_Record], *, rules: Sequence[str] = DEFAULT_RULES) 
 def check_rules(rules: Sequence[str]) -> None:
     """Refuse a rule that does not exist, with an InputError that lists those that do."""
     for rule in rules:
-        if rule not in RECORD_RULES:
+        if rule not in DECIDED_RULES:
             raise InputError(
-                f"rule={rule!r} is unknown; say one of: {', '.join(sorted(RECORD_RULES))}"
+                f"rule={rule!r} is unknown; say one of: {', '.join(sorted(DECIDED_RULES))}"
             )
 
 

@@ -25,6 +25,7 @@ from .detector import BaseDetector
 from .devices import choose_device
 from .errors import PluginError, SavedFileError, WeightsError, WeightsWarning
 from .estimators import CAE, CVAE, TCAE, TCVAE, VAE, ReconstructionDetector
+from .fingerprints import BYTES
 from .history import History
 from .images import PixelRange
 from .protocols import ImageShape
@@ -36,9 +37,10 @@ from .writing import whole_file
 
 __all__ = ["from_bytes", "load", "save", "to_bytes"]
 
-FORMAT = 3
+FORMAT = 4
 _KEY = "recon_anomaly"
 _FILE = "detector.safetensors"
+_ARRAYS = ("validation_scores", "calibration_scores", "training_hashes")
 _ESTIMATORS: dict[str, type[BaseDetector]] = {
     estimator.__name__: estimator
     for estimator in (ReconstructionDetector, CAE, CVAE, TCAE, TCVAE, VAE)
@@ -80,7 +82,7 @@ def save(
         "network": detector.network_.state_dict(),
         "scorer": getattr(detector.scorer_, "state_dict", dict)()
         | (frozen_of_scorer if self_contained else {}),
-        "detector": {"validation_scores": torch.from_numpy(detector.validation_scores_)}
+        "detector": {name: torch.from_numpy(getattr(detector, f"{name}_")) for name in _ARRAYS}
         | ({} if detector.noise_ is None else {"noise": detector.noise_}),
     }
     backbones = {
@@ -316,7 +318,8 @@ def _restored(
     detector.scorer_uses_ = uses_of(scorer, network)
     detector.names_ = header["names"]
     detector.noise_ = None if noise is None else noise.to(chosen)
-    detector.validation_scores_ = tensors["detector"]["validation_scores"].numpy()
+    for name, array in _arrays(tensors["detector"]).items():
+        setattr(detector, f"{name}_", array)
     detector.image_shape_ = image_shape
     detector.n_features_in_ = int(np.prod(image_shape))
     if header["feature_names"] is not None:
@@ -431,6 +434,19 @@ def _scorer(
     if state:
         scorer.load_state_dict(state)
     return scorer
+
+
+def _arrays(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Return what a detector keeps of its pictures, by name; raises whatever a wrong one causes."""
+    found = {name: tensors[name].numpy() for name in _ARRAYS}
+    scores, hashes = found["calibration_scores"], found["training_hashes"]
+    if scores.dtype != np.float64 or scores.ndim != 1 or not len(scores):
+        raise ValueError("its calibration scores are no row of float64")
+    if not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
+        raise ValueError("its calibration scores are not finite and ascending")
+    if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != BYTES:
+        raise ValueError(f"its hashes of training pictures are no rows of {BYTES} bytes")
+    return found
 
 
 def _finite(value: Any) -> float:

@@ -6,12 +6,24 @@ Scores here are anomaly scores: the higher, the more abnormal.
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 
 import numpy as np
 
+from .conformal import conformal
 from .errors import InputError
+from .tails import peaks_over_threshold
 
-__all__ = ["RULES", "best_f1", "find_threshold", "quantile", "sensitivity", "value", "youden"]
+__all__ = [
+    "RULES",
+    "best_f1",
+    "check_rule",
+    "find_threshold",
+    "quantile",
+    "sensitivity",
+    "value",
+    "youden",
+]
 
 
 def quantile(scores: np.ndarray, *, false_alarm: float = 0.05) -> float:
@@ -77,12 +89,36 @@ def value(scores: np.ndarray, *, threshold: float) -> float:
 
 RULES: dict[str, Callable[..., float]] = {
     "best-f1": best_f1,
+    "conformal": conformal,
+    "peaks-over-threshold": peaks_over_threshold,
     "quantile": quantile,
     "sensitivity": sensitivity,
     "value": value,
     "youden": youden,
 }
 NEED_LABELS = frozenset({"best-f1", "sensitivity", "youden"})
+NEED_GOOD = frozenset({"conformal", "peaks-over-threshold", "quantile"})
+
+
+def check_rule(rule: str, **params: float) -> None:
+    """Refuse a rule that there is not, or parameters that it does not take, before anything is scored.
+
+    Raises
+    ------
+    InputError
+        With the rules that there are, or the parameters that were got.
+
+    Examples
+    --------
+    >>> check_rule("conformal", false_alarm=0.01)
+    """
+    if rule not in RULES:
+        raise InputError(f"rule={rule!r} is unknown; say one of: {', '.join(sorted(RULES))}")
+    scores = (None, None) if rule in NEED_LABELS else (None,)
+    try:
+        signature(RULES[rule]).bind(*scores, **params)
+    except TypeError as error:
+        raise InputError(f"rule {rule!r} does not take {sorted(params)}: {error}") from error
 
 
 def find_threshold(
@@ -99,26 +135,29 @@ def find_threshold(
     anomalous : ndarray of shape (n,), optional
         True or 1 where the picture is anomalous; without it all count as good.
     **params : float
-        The rule's own: ``false_alarm`` of quantile, ``threshold`` of value.
+        The rule's own: ``false_alarm`` of quantile, conformal and peaks-over-threshold, ``tail`` of the last,
+        ``threshold`` of value.
 
     Raises
     ------
     InputError
-        For an unknown rule or parameter, or a rule that needs both classes and got one.
+        For an unknown rule or parameter, a rule that needs good pictures and got none, or one that needs both
+        classes and got one.
+
+    Warns
+    -----
+    CalibrationWarning
+        As `recon_anomaly.conformal.conformal` says.
     """
-    if rule not in RULES:
-        raise InputError(f"rule={rule!r} is unknown; say one of: {', '.join(sorted(RULES))}")
+    check_rule(rule, **params)
     labels = np.zeros(len(scores), bool) if anomalous is None else np.asarray(anomalous, bool)
-    try:
-        if rule == "quantile" and labels.all():
-            raise InputError("rule 'quantile' needs at least one good picture; y has none (+1)")
-        if rule not in NEED_LABELS:
-            return RULES[rule](scores[~labels], **params)
-        if labels.all() or not labels.any():
-            raise InputError(f"rule {rule!r} needs labels of both classes; give y with +1 and -1")
-        return RULES[rule](scores, labels, **params)
-    except TypeError as error:
-        raise InputError(f"rule {rule!r} does not take {sorted(params)}: {error}") from error
+    if rule in NEED_GOOD and labels.all():
+        raise InputError(f"rule {rule!r} needs at least one good picture; y has none (+1)")
+    if rule not in NEED_LABELS:
+        return RULES[rule](scores[~labels], **params)
+    if labels.all() or not labels.any():
+        raise InputError(f"rule {rule!r} needs labels of both classes; give y with +1 and -1")
+    return RULES[rule](scores, labels, **params)
 
 
 def _below(cut: float, scores: np.ndarray) -> float:

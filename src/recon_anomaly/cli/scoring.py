@@ -6,6 +6,7 @@ import csv as csv_format
 import json
 import os
 import sys
+import warnings
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ import numpy as np
 import typer
 
 from recon_anomaly.clusterscoring import ScoredPaths, score_on_cluster
-from recon_anomaly.errors import SavedFileError
+from recon_anomaly.conformal import discoveries, p_values, pictures_needed
+from recon_anomaly.errors import CalibrationWarning, SavedFileError
 from recon_anomaly.fitted import ScoredFiles
 from recon_anomaly.heatmaps import side_by_side
 from recon_anomaly.jobs import pool
@@ -46,12 +48,18 @@ def run_score(
     weights: Path | None,
     device: str,
     dask: str | None = None,
+    false_discovery: float | None = None,
 ) -> None:
     """Score files and folders with a saved detector, while the files are decoded.
 
     What is held of the pictures is a few batches and `WAITING` heat maps, however many there are; of a
-    picture that is done remain its path and its score.
+    picture that is done remain its path and its score. With ``false_discovery`` the labels are those of
+    `discoveries`, over all pictures of this call; the decisions stay those of the detector's threshold.
     """
+    if false_discovery is not None and not 0 < false_discovery < 1:
+        raise typer.BadParameter(
+            f"--false-discovery {false_discovery:g}: a share between 0 and 1 is wanted"
+        )
     if dask is not None and maps is not None:
         raise typer.BadParameter(
             "--maps and --dask: maps are not sent over the network; score the pictures that are of "
@@ -67,6 +75,8 @@ def run_score(
     with pool(dask=dask) as workers:  # first: to list a folder may take a while
         # With Dask the device is that of the workers.
         detector = load(file, device=device if workers is None else "cpu", weights=weights)
+        if false_discovery is not None:
+            _warn_of_few(len(detector.calibration_scores_), false_discovery)
         paths = [
             path
             for place in places
@@ -87,17 +97,44 @@ def run_score(
                         draw(*picture, detector.map_scale_)
                 progress(len(scored) + len(skipped))
             progress(len(scored) + len(skipped))  # the last files may all have been skipped
-    _write(lambda: _rows(scored, scores, detector.offset_), csv, as_json)
-    anomalous = sum(row["label"] == "anomalous" for row in _rows(scored, scores, detector.offset_))
-    print(f"{len(scored)} pictures, {anomalous} anomalous", file=sys.stderr)
+    values = p_values(np.array(scores), detector.calibration_scores_)
+    if false_discovery is None:
+        # Not by the p-values: the threshold may have been set by another rule.
+        anomalous = -np.array(scores) - detector.offset_ < 0
+    else:
+        anomalous = discoveries(values, false_discovery)
+    _write(lambda: _rows(scored, scores, detector.offset_, anomalous, values), csv, as_json)
+    how = "" if false_discovery is None else f", of which at most {false_discovery:g} expected good"
+    print(f"{len(scored)} pictures, {anomalous.sum()} anomalous{how}", file=sys.stderr)
     list_skipped(skipped)
 
 
-def _rows(paths: list[Path], scores: array[float], offset: float) -> Iterator[dict[str, Any]]:
-    for path, score in zip(paths, scores, strict=True):
-        decision = -score - offset
-        label = "anomalous" if decision < 0 else "good"
-        yield {"path": str(path), "score": score, "decision": decision, "label": label}
+def _warn_of_few(calibrated: int, false_discovery: float) -> None:
+    if calibrated < (needed := pictures_needed(false_discovery)):
+        warnings.warn(
+            f"the detector was calibrated on {calibrated} good pictures, and with fewer than {needed} no picture can be "
+            f"called anomalous at a false discovery rate of {false_discovery:g}; set the threshold by more of them "
+            "(recon-anomaly threshold)",
+            CalibrationWarning,
+            stacklevel=2,
+        )
+
+
+def _rows(
+    paths: list[Path],
+    scores: array[float],
+    offset: float,
+    anomalous: np.ndarray,
+    values: np.ndarray,
+) -> Iterator[dict[str, Any]]:
+    for path, score, flagged, p_value in zip(paths, scores, anomalous, values, strict=True):
+        yield {
+            "path": str(path),
+            "score": score,
+            "decision": -score - offset,
+            "label": "anomalous" if flagged else "good",
+            "p_value": float(p_value),
+        }
 
 
 def _write(rows: Callable[[], Iterator[dict[str, Any]]], csv: Path | None, as_json: bool) -> None:
@@ -112,7 +149,7 @@ def _write(rows: Callable[[], Iterator[dict[str, Any]]], csv: Path | None, as_js
 
 
 def _write_table(rows: Iterator[dict[str, Any]], file: IO[str]) -> None:
-    columns = ["path", "score", "decision", "label"]
+    columns = ["path", "score", "decision", "label", "p_value"]
     writer = csv_format.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
