@@ -397,8 +397,8 @@ def test_contamination_holds_for_every_model(model, good):
 )
 def test_every_rule_calibrates(rule, params, good, labelled):
     """The offset is minus the rule's threshold on the anomaly scores, and the rule is noted."""
-    X, y = labelled
-    detector = mean().fit(good[:30])
+    X, y = np.concatenate([good[25:30], labelled[0]]), np.r_[np.ones(5, int), labelled[1]]
+    detector = mean().fit(good[:25])
     assert detector.calibrate(X, y, rule, **params) is detector
     assert detector.offset_ == -find_threshold(rule, detector.anomaly_score(X), y == -1, **params)
     assert detector.threshold_rule_ == {"rule": rule, **params}
@@ -442,7 +442,12 @@ def test_calibrating_on_validation_needs_no_pictures(good):
 @pytest.mark.parametrize(
     ("labels", "rule", "params", "message"),
     [
-        (None, "median", {}, "say one of: best-f1, conformal, peaks-over-threshold, quantile, sens"),
+        (
+            None,
+            "median",
+            {},
+            "say one of: best-f1, conformal, peaks-over-threshold, quantile, sens",
+        ),
         (None, "youden", {}, "needs labels of both classes"),
         ([1] * 8, "best-f1", {}, "needs labels of both classes"),
         ([-1] * 8, "quantile", {}, "good"),

@@ -851,7 +851,34 @@ def test_a_newer_format_says_who_wrote_it(saved):
         header["versions"]["recon-anomaly"] = "9.9"
 
     rewrite(saved, change)
-    with pytest.raises(SavedFileError, match=r"has format 4, this version reads 3; .* 9\.9"):
+    with pytest.raises(SavedFileError, match=r"has format 5, this version reads 4; .* 9\.9"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("calibration_scores", lambda kept: kept.flip(0), "not finite and ascending"),
+        ("calibration_scores", lambda kept: kept * float("nan"), "not finite and ascending"),
+        ("calibration_scores", lambda kept: kept[:0], "no row of float64"),
+        ("calibration_scores", lambda kept: kept.float(), "no row of float64"),
+        ("calibration_scores", lambda kept: kept[:, None], "no row of float64"),
+        ("training_hashes", lambda kept: kept[:, :4].clone(), "no rows of 8 bytes"),
+        ("training_hashes", lambda kept: kept.to(torch.int16), "no rows of 8 bytes"),
+        ("training_hashes", lambda kept: None, "training_hashes"),
+    ],
+)
+def test_what_a_threshold_was_set_by_is_looked_at(name, wrong, message, saved):
+    """Calibration scores and hashes of training pictures that cannot be right are refused, however they are signed."""
+
+    def change(header, tensors):
+        kept = tensors.pop(f"detector.{name}")
+        if (new := wrong(kept)) is not None:
+            tensors[f"detector.{name}"] = new.contiguous()
+        header["checksum"] = checksum(tensors)
+
+    rewrite(saved, change)
+    with pytest.raises(SavedFileError, match=message):
         load(saved)
 
 
