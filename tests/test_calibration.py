@@ -11,6 +11,7 @@ from recon_anomaly import AutoDetector, CalibrationWarning, ReconstructionDetect
 from recon_anomaly.calibration import unseen_scores
 from recon_anomaly.errors import InputError, PictureError
 from recon_anomaly.fitted import NotFittedError
+from recon_anomaly.pictures import list_pictures
 
 
 def fitted(X, model="mean", validation_data=None, **params):
@@ -194,3 +195,17 @@ def test_an_unfitted_detector_has_no_p_values(good):
     for ask in (ReconstructionDetector().p_value, ReconstructionDetector().calibrate):
         with pytest.raises(NotFittedError):
             ask(good)
+
+
+def test_real_castings_are_known_again_and_seldom_false_alarms(real_data):
+    """Of 80 that are trained on each is refused; of 100 others about a tenth lie above a threshold of 99."""
+    paths = np.array(list_pictures(real_data / "casting_300" / "train" / "ok_front"), dtype=object)
+    train, calibration, others = np.split(
+        np.random.default_rng(0).permutation(paths)[:279], [80, 179]
+    )
+    detector = fitted(list(train), "pca", image_size=64, validation_data=list(calibration[:20]))
+    with pytest.raises(InputError, match=r"80 of the 180 pictures were trained on.*\.jpeg: "):
+        detector.calibrate([*others, *train])
+    detector.calibrate(list(calibration), rule="conformal", false_alarm=0.1)
+    # Ten on average, with a deviation of 4.2 over splits (a beta-binomial distribution).
+    assert (detector.predict(list(others)) == -1).sum() <= 23
