@@ -201,6 +201,16 @@ def test_a_parameter_of_another_rule_is_refused(rule, params):
         check_rule(rule, **params)
 
 
+@pytest.mark.parametrize(("rule", "name"), [("quantile", "false_alarm"), ("value", "threshold")])
+def test_a_parameter_is_a_number(rule, name):
+    """Text is refused by name, and NumPy's numbers are taken as Python's."""
+    with pytest.raises(InputError, match=f"{name}='0.25': rule '{rule}' wants a number"):
+        find_threshold(rule, SCORES, **{name: "0.25"})
+    wanted = find_threshold(rule, SCORES, **{name: 0.25})
+    for number in (np.float32(0.25), np.float64(0.25)):
+        assert find_threshold(rule, SCORES, **{name: number}) == wanted
+
+
 def test_rules_of_good_pictures_leave_the_others_out():
     """Conformal thresholds and tails are those of the good pictures' scores alone."""
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
+from numbers import Real
 
 import numpy as np
 
@@ -119,6 +120,9 @@ def check_rule(rule: str, **params: float) -> None:
         signature(RULES[rule]).bind(*scores, **params)
     except TypeError as error:
         raise InputError(f"rule {rule!r} does not take {sorted(params)}: {error}") from error
+    for name, given in params.items():
+        if not isinstance(given, Real):
+            raise InputError(f"{name}={given!r}: rule {rule!r} wants a number")
 
 
 def find_threshold(

@@ -206,7 +206,8 @@ def test_a_false_discovery_rate_decides_on_the_batch(run, model, folders):
     assert code == 0
     assert np.array_equal(called, discoveries(load(model).p_value([r["path"] for r in rows]), 0.3))
     assert called[40:].all()
-    assert f"48 pictures, {called.sum()} anomalous, of which at most 0.3 expected good" in errors
+    assert f"48 pictures, {called.sum()} anomalous\n" in errors
+    assert "a share of at most 0.3 is expected to be good" in errors
     for name in ("path", "score", "decision", "p_value"):
         assert [row[name] for row in rows] == [row[name] for row in plain]
 

@@ -104,8 +104,12 @@ def run_score(
     else:
         anomalous = discoveries(values, false_discovery)
     _write(lambda: _rows(scored, scores, detector.offset_, anomalous, values), csv, as_json)
-    how = "" if false_discovery is None else f", of which at most {false_discovery:g} expected good"
-    print(f"{len(scored)} pictures, {anomalous.sum()} anomalous{how}", file=sys.stderr)
+    print(f"{len(scored)} pictures, {anomalous.sum()} anomalous", file=sys.stderr)
+    if false_discovery is not None:
+        print(
+            f"of those called anomalous a share of at most {false_discovery:g} is expected to be good",
+            file=sys.stderr,
+        )
     list_skipped(skipped)
 
 
