@@ -169,7 +169,7 @@ def test_shares_lie_between_zero_and_one(share):
         lambda: discoveries(np.array([0.5]), share),
         lambda: pictures_needed(share),
     ):
-        with pytest.raises(InputError, match=rf"={share}: a share between 0 and 1"):
+        with pytest.raises(InputError, match=rf"is {share}; give a share between 0 and 1"):
             ask()
 
 

@@ -40,7 +40,7 @@ def test_other_rules_promise_nothing(rule):
 
 def test_a_rate_that_cannot_be_promised_is_refused():
     """As by the rule itself."""
-    with pytest.raises(InputError, match="false_alarm=2"):
+    with pytest.raises(InputError, match="false_alarm is 2"):
         promise_of("conformal", 9, {"false_alarm": 2})
 
 

@@ -20,6 +20,7 @@ import warnings
 
 import numpy as np
 
+from .checks import check_number
 from .errors import CalibrationWarning, InputError
 
 __all__ = ["allowed_rank", "conformal", "discoveries", "p_values", "pictures_needed"]
@@ -186,5 +187,4 @@ def allowed_rank(count: int, share: float) -> int:
 
 
 def _check_share(name: str, share: float) -> None:
-    if not 0 < share < 1:
-        raise InputError(f"{name}={share}: a share between 0 and 1 is wanted, neither of them")
+    check_number(name, share, "a share between 0 and 1, neither of them", above=0, below=1)

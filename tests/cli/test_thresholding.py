@@ -125,7 +125,11 @@ def test_a_given_threshold_is_set(run, model, folders):
     [
         (["--good", "TRAINED"], 1, "32 of the 40 pictures were trained on, the first is "),
         (["--good", "NEW", "--defects", "TRAINED"], 1, "32 of the 40 pictures were trained on"),
-        (["--good", "NEW", "--false-alarm", "2"], 1, "false_alarm=2.0: a share between 0 and 1"),
+        (
+            ["--good", "NEW", "--false-alarm", "2"],
+            1,
+            "false_alarm is 2.0; give a share between 0 and 1",
+        ),
         (["--good", "NEW", "--tail", "0.2"], 1, "rule 'conformal' does not take"),
         (["--good", "NEW", "--rule", "value"], 1, "does not take"),
         (["--good", "NEW", "--rule", "peaks-over-threshold"], 1, "of 25 good pictures' scores lie"),
@@ -218,6 +222,16 @@ def test_a_rate_that_nothing_can_reach_is_warned_of(run, model, folders):
     assert code == 0
     assert {row["label"] for row in rows_of(stdout)} == {"good"}
     assert "calibrated on 8 good pictures, and with fewer than 9 no picture can be" in errors
+
+
+def test_a_batch_without_discoveries_says_what_it_takes(run, model, folders):
+    """One defect among 25 good pictures, 25 calibration pictures: 1/26 is at most 0.2 k / 26 from k = 5 on."""
+    run("threshold", model, "--good", folders["new"], "--false-alarm", "0.1")
+    bad = folders["bad"] / "00.png"
+    code, _, errors = run("score", model, folders["new"], bad, "--false-discovery", "0.2")
+    assert code == 0
+    assert "26 pictures, 0 anomalous" in errors
+    assert "with 25 calibration pictures fewer than 5 of 26 cannot be called so" in errors
 
 
 @pytest.mark.parametrize("share", ["0", "1", "1.5", "nan"])

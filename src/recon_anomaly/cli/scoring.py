@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_format
 import json
+import math
 import os
 import sys
 import warnings
@@ -110,6 +111,13 @@ def run_score(
             f"of those called anomalous a share of at most {false_discovery:g} is expected to be good",
             file=sys.stderr,
         )
+        calibrated = len(detector.calibration_scores_)
+        fewest = math.ceil(len(scored) / (false_discovery * (calibrated + 1)) - 1e-9)
+        if not anomalous.any():
+            print(
+                f"with {calibrated} calibration pictures fewer than {fewest} of {len(scored)} cannot be called so",
+                file=sys.stderr,
+            )
     list_skipped(skipped)
 
 
