@@ -733,7 +733,7 @@ def test_with_scorer_refuses_an_unknown_name(good):
         ({"contamination": 0.6}, "contamination=0.6"),
         ({"contamination": "half"}, "contamination='half'"),
         ({"model_params": {"n_component": 3}}, "does not take.*n_component"),
-        ({"model_params": {"n_components": 0}}, "n_components=0"),
+        ({"model_params": {"n_components": 0}}, "n_components is 0"),
         ({"scorer": "max1p", "scorer_params": {"share": 1}}, "does not take.*share"),
         ({"schedule_params": {"weight": {}}}, "does not take.*weight"),
         ({"corruptor": "gaussian", "corruptor_params": {"sigma": 1}}, "does not take.*sigma"),
