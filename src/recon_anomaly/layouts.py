@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .pictures import list_pictures
 
-__all__ = ["DEFECTIVE", "LabelledFolder", "recognised", "subfolders"]
+__all__ = ["DEFECTIVE", "GOOD", "LabelledFolder", "recognised", "subfolders"]
 
-_GOOD = re.compile(r"ok.*|good|normal")
+GOOD = re.compile(r"ok.*|good|normal")
 DEFECTIVE = re.compile(r"def.*|bad|anomal.*|ng|nok")
 # What ends in "ok" or "normal" may be its very opposite: nok, not_ok, no_good, abnormal.
 _GOOD_ENDING = re.compile(r"(?<!no_)(?<!not_)(?<!ab)(?:free|good|(?<!n)ok|normal)$")
@@ -129,7 +129,7 @@ def _mvtec(root: Path) -> LabelledFolder:
 
 
 def _kinds_with_masks(root: Path, folders: _Folders, seed: int) -> LabelledFolder | None:
-    free = {name for name in folders if _GOOD_ENDING.search(name) or _GOOD.fullmatch(name)}
+    free = {name for name in folders if _GOOD_ENDING.search(name) or GOOD.fullmatch(name)}
     if not free or len(free) == len(folders):
         return None
     heads = {name[: name.find("_") + 1] for name in folders}
@@ -167,7 +167,7 @@ def _masks_stand_beside(folders: _Folders) -> bool:
 
 
 def _good_and_defective(folders: _Folders) -> tuple[list[Path], list[Path]] | None:
-    good = [path for name, path in folders.items() if _GOOD.fullmatch(name)]
+    good = [path for name, path in folders.items() if GOOD.fullmatch(name)]
     defective = [path for name, path in folders.items() if DEFECTIVE.fullmatch(name)]
     return (good, defective) if len(good) + len(defective) == len(folders) else None
 

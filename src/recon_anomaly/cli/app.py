@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .reporting import report
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -519,6 +521,9 @@ def audit(
         skip_unreadable=skip_unreadable,
         as_json=as_json,
     )
+
+
+app.command()(report)
 
 
 @app.command()

@@ -1,0 +1,211 @@
+"""A row of a bench's records, and the pictures it was tested on, become the contents of a report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..benchdata import DEFECTS, BenchData, embedded, from_folder
+from ..cells import in_words, short
+from ..errors import InputError
+from ..history import History
+from ..labelling import with_labels
+from ..rows import row_names
+from ..trainings import circumstances
+from .contents import Contents, one_line, rule_in_words
+from .scored import made_here
+from .tiles import THUMBNAIL, chosen, tile
+
+__all__ = ["choose_row", "contents_of_record", "data_of_record"]
+
+_Record = Mapping[str, Any]
+
+
+def choose_row(records: Sequence[_Record], row: int | None = None) -> tuple[_Record, str]:
+    """Choose a record that a report can be made of: one with scores of a data set's own pictures.
+
+    Parameters
+    ----------
+    records : sequence of mapping
+        Of a bench.
+    row : int, optional
+        The number of one, from 1, as the message for a wrong number lists them; by default the one with the
+        highest AUROC, or the first where there is none.
+
+    Returns
+    -------
+    mapping, str
+        The record, and a sentence that says how it was chosen.
+
+    Raises
+    ------
+    InputError
+        When there is no such record, or no such number.
+    """
+    scored = [one for one in records if one["scores"] and one.get("test_set") == DEFECTS]
+    if not scored:
+        raise InputError(
+            "the records have no scores of a data set's own test pictures; run the bench with a model that scores"
+        )
+    if row is not None:
+        if 1 <= row <= len(scored):
+            return scored[row - 1], f"Row {row} of {len(scored)} of the bench's records."
+        listed = "\n".join(f"  {k}  {name}" for k, name in enumerate(_listed(scored), 1))
+        raise InputError(f"row is {row}; give the number of one of these rows\n{listed}")
+    known = [one for one in scored if one["auroc"] is not None]
+    if not known:
+        return scored[0], f"The first of {len(scored)} rows, since none has an AUROC."
+    best = max(known, key=lambda one: float(one["auroc"]))
+    if len(scored) == 1:
+        return best, ""
+    return best, (
+        f"Of {len(scored)} rows this has the highest AUROC on these very pictures, which is an oracle's choice; "
+        "--row takes another."
+    )
+
+
+def data_of_record(
+    record: _Record, folder: str | os.PathLike[str] | None, *, skip_unreadable: bool = False
+) -> BenchData:
+    """Read the data set of a record again, and hold it against the record's checksum.
+
+    Parameters
+    ----------
+    record : mapping
+        Of a bench.
+    folder : path or None
+        The data set; None for the embedded one.
+    skip_unreadable : bool
+        As in `iter_bench`.
+
+    Raises
+    ------
+    InputError
+        When the folder is wanted and not given, or holds other pictures than those of the record.
+    """
+    height, width = record["image_size"]
+    if record["data"].startswith("embedded") and record.get("layout") is None:
+        data = embedded((height, width))
+    elif folder is None:
+        raise InputError(
+            f"the records have no pictures; name the folder of {one_line(record['data'])} with --data"
+        )
+    else:
+        data = from_folder(folder, (height, width), skip_unreadable=skip_unreadable)
+    if ", split by part" in record["data"]:
+        data = data.by_part()
+    if record.get("n_validation_anomalous"):
+        data = with_labels(data)
+    if record.get("drop_leaked") and data.leakage.twins:
+        data = data.without(data.leakage.leaked)
+    if data.checksum() != record["data_checksum"]:
+        raise InputError(
+            f"{folder or 'the embedded data set'} holds other pictures than those that the records were made of "
+            f"({one_line(record['data'])}, {len(record['labels'])} to test on); give the same folder, unchanged"
+        )
+    return data
+
+
+def contents_of_record(
+    record: _Record,
+    data: BenchData,
+    *,
+    chosen_by: str = "",
+    pictures: int | None = None,
+    thumbnail: int = THUMBNAIL,
+) -> Contents:
+    """Return what a report shows of a record: no reconstructions, since it has no detector.
+
+    Parameters
+    ----------
+    record : mapping
+        From `choose_row`.
+    data : BenchData
+        From `data_of_record`.
+    chosen_by : str
+        A sentence on why this record.
+    pictures, thumbnail : int
+        As in `contents_of_folder`.
+    """
+    stored = data.test.pictures
+    scores = np.array(record["scores"], np.float64)
+    labels = np.array(record["labels"])
+    threshold = float(record["decisions"]["quantile"]["threshold"])
+    history = None if record.get("history") is None else History.from_dict(record["history"])
+    shown = chosen(scores, labels, threshold, len(scores) if pictures is None else pictures)
+    full = {"uint8": 255.0, "uint16": 65535.0}.get(stored.dtype.name, 1.0)
+    tiles = []
+    for position in shown:
+        image = stored.batch(slice(position, position + 1))[0] / full
+        image = image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
+        tiles.append(tile(int(position), {"picture": image}, {}, thumbnail))
+    model = in_words(record["model"], record["model_params"])
+    note = "The records hold scores and no detector, so there are no reconstructions and maps."
+    height, width = record["image_size"]
+    return Contents(
+        title=f"{one_line(record['data'])}, scored by {model}",
+        names=_names(data),
+        scores=scores,
+        kinds=tuple(map(one_line, record["kinds"])),
+        threshold=threshold,
+        rule=rule_in_words({"rule": "quantile"}),
+        scorer=str(record["scorer"]),
+        tiles=tuple(tiles),
+        settings=_settings(record, model),
+        notes=tuple(filter(None, [chosen_by, _leakage(record), note])),
+        history=history if history is not None and len(history) else None,
+        size=(height, width),
+        thumbnail=thumbnail,
+    )
+
+
+def _listed(records: Sequence[_Record]) -> list[str]:
+    return [
+        f"{name}, {one['scorer']}, seed {one['seed']}, {one_line(one['data'])}: "
+        f"AUROC {'-' if one['auroc'] is None else short(one['auroc'])}"
+        for name, one in zip(row_names(records), records, strict=True)
+    ]
+
+
+def _names(data: BenchData) -> tuple[str, ...]:
+    paths = data.test.pictures.paths
+    if paths is None:
+        return tuple(f"{one_line(kind)} {k + 1}" for k, kind in enumerate(data.test.kinds))
+    base = Path(os.path.commonpath([path.parent for path in paths]))
+    return tuple(one_line(path.relative_to(base).as_posix()) for path in paths)
+
+
+def _leakage(record: _Record) -> str:
+    found = record.get("leakage")
+    if found is None:
+        return ""
+    counted = f"{found['identical']} identical, {found['near']} near"
+    if found["identical"] + found["near"] == 0:
+        return "No test picture was found in the training pictures."
+    after = " These were dropped before testing." if record.get("drop_leaked") else ""
+    return f"Test pictures that stand in the training pictures too: {counted}.{after}"
+
+
+def _settings(record: _Record, model: str) -> tuple[tuple[str, str], ...]:
+    versions = record.get("versions") or {}
+    rows = {
+        "model": model,
+        "scorer": record["scorer"],
+        "what the scorer uses": record.get("scorer_uses"),
+        "seed": record["seed"],
+        "training": circumstances(record),
+        "training pictures": record.get("n_good"),
+        "epochs": record.get("epochs_run"),
+        "ended early": record.get("diverged"),
+        "bench run": record.get("date"),
+        "with": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "recon-anomaly": record.get("recon_anomaly"),
+        "machine": record.get("machine"),
+        "device": record.get("device"),
+    }
+    told = tuple((name, str(value)) for name, value in rows.items() if value not in (None, "", {}))
+    return told + made_here()
