@@ -76,7 +76,8 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "plots",
     }
     | {"figures", "curves", "histograms", "panels", "rows", "captions", "recordfigures"}
-    | {"epochbars", "weightlines", "stages", "branchlines", "shown", "sidebyside"},
+    | {"epochbars", "weightlines", "stages", "branchlines", "shown", "sidebyside"}
+    | {"htmlreport"},
     {"cli", "__init__", "__main__"},
 ]
 PLUGINS = {"models", "scorers", "corruptors", "schedules"}

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..cells import in_words
-from ..errors import InputError
-from ..history import History
-from ..metrics import decision_metrics, ranking_metrics
+from recon_anomaly.cells import in_words
+from recon_anomaly.errors import InputError
+from recon_anomaly.history import History
+from recon_anomaly.metrics import decision_metrics, ranking_metrics
 
 __all__ = ["GOOD", "Contents", "KindRow", "Tile", "one_line", "rule_in_words"]
 
@@ -108,7 +108,7 @@ class Contents:
     notes: tuple[str, ...] = ()
     history: History | None = None
     scales: dict[str, float] = field(default_factory=dict)
-    size: tuple[int, int] = (0, 0)
+    size: tuple[int, int] = (1, 1)
     thumbnail: int = 128
 
     def __post_init__(self) -> None:

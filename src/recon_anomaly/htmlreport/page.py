@@ -13,9 +13,10 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ..figures import term_in_words
-from ..history import History
-from ..writing import whole_file
+from recon_anomaly.figures import term_in_words
+from recon_anomaly.history import History
+from recon_anomaly.writing import whole_file
+
 from .contents import GOOD, Contents
 
 __all__ = ["page", "write_page"]
@@ -101,6 +102,7 @@ def _data(contents: Contents) -> dict[str, Any]:
         "names": names,
         "good": number.get(GOOD, -1),
         "threshold": contents.threshold,
+        "ratio": contents.size[1] / contents.size[0],
         "history": None if contents.history is None else _lines(contents.history),
     }
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..captions import safe_name
-from ..cells import short
-from ..errors import SavedFileError
-from ..figures import BLUE, SMALL, VERMILION, entitle, legend_beside, plain_frame
-from ..plots import check_matplotlib
-from ..weightlines import draw_weights
-from ..writing import whole_file
+from recon_anomaly.captions import safe_name
+from recon_anomaly.cells import short
+from recon_anomaly.errors import SavedFileError
+from recon_anomaly.figures import BLUE, SMALL, VERMILION, entitle, legend_beside, plain_frame
+from recon_anomaly.plots import check_matplotlib
+from recon_anomaly.weightlines import draw_weights
+from recon_anomaly.writing import whole_file
+
 from .contents import Contents
 
 if TYPE_CHECKING:
@@ -85,9 +86,7 @@ def figures_of(contents: Contents) -> Iterator[tuple[str, Figure]]:
 def _scores(contents: Contents) -> Figure:
     figure, axes = _figure(contents.title)
     scores, labels = contents.scores, contents.labels
-    ends = np.array(
-        [min(scores.min(), contents.threshold), max(scores.max(), contents.threshold)]
-    )
+    ends = np.array([min(scores.min(), contents.threshold), max(scores.max(), contents.threshold)])
     if ends[0] > 0 and ends[1] >= 100 * ends[0]:
         edges = np.geomspace(*ends, _BINS + 1)
         axes.set_xscale("log")

@@ -11,10 +11,10 @@ const Plots = (() => {
   }
   function ticks([low, high], log, most) {
     if (log) {
-      const powers = [];
-      for (let power = Math.ceil(Math.log10(low) - 1e-9); power <= Math.log10(high) + 1e-9; power++) powers.push(10 ** power);
-      if (powers.length < 3) return powers.flatMap((power) => [0.2, 0.5, 1, 2, 5].map((times) => times * power)).filter((value) => value >= low && value <= high);
-      return powers.filter((_, place) => place % Math.ceil(powers.length / most) === 0);
+      const found = [];
+      for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) found.push(power);
+      const every = Math.ceil(found.length / most), times = found.length < 4 ? [1, 2, 5] : [1];
+      return found.filter((_, place) => place % every === 0).flatMap((power) => times.map((one) => one * 10 ** power)).filter((value) => value >= low && value <= high);
     }
     const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((times) => times * power).find((one) => one >= rough * 0.999);
@@ -112,5 +112,5 @@ const Plots = (() => {
     }
   }
 
-  return { histogram, curve, series, short };
+  return { histogram, curve, series, short, within };
 })();

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..benchdata import DEFECTS, BenchData, embedded, from_folder
-from ..cells import in_words, short
-from ..errors import InputError
-from ..history import History
-from ..labelling import with_labels
-from ..rows import row_names
-from ..trainings import circumstances
+from recon_anomaly.benchdata import DEFECTS, BenchData, embedded, from_folder
+from recon_anomaly.cells import in_words, short
+from recon_anomaly.errors import InputError
+from recon_anomaly.history import History
+from recon_anomaly.labelling import with_labels
+from recon_anomaly.rows import row_names
+from recon_anomaly.trainings import circumstances
+
 from .contents import Contents, one_line, rule_in_words
 from .scored import made_here
 from .tiles import THUMBNAIL, chosen, tile

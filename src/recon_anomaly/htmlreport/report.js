@@ -10,7 +10,7 @@
   bad.forEach((is, rank) => badAbove.push(badAbove[rank] + is));
   const anomalous = badAbove[count], good = count - anomalous;
   const levels = [...new Set(scores)].reverse(); // from low to high
-  const short = Plots.short;
+  const { short, within } = Plots;
   const share = (part, whole) => (whole ? (part / whole).toFixed(3) : "–");
 
   // How many scores exceed a threshold; the first so many ranks are called anomalous.
@@ -45,7 +45,7 @@
     const rank = Number(item.dataset.rank);
     const button = item.firstElementChild;
     const text = (name) => (button.querySelector(`.${name}`) || {}).textContent || "";
-    return { item, button, rank, verdict: button.querySelector(".verdict"), name: text("name"), kind: text("kind"), called: null };
+    return { item, button, rank, verdict: button.querySelector(".verdict"), name: text("name"), kind: labelled ? text("kind") : "", called: null };
   });
   const tileOf = new Map(tiles.map((tile) => [tile.item, tile]));
   let shown = tiles, current = tiles[0];
@@ -125,6 +125,7 @@
       const figure = document.createElement("figure"), stack = document.createElement("span"), words = document.createElement("figcaption");
       figure.className = "view";
       stack.className = "stack";
+      stack.style.aspectRatio = data.ratio; // before the pictures are there
       words.textContent = title;
       for (const [place, source] of [below, above].filter(Boolean).entries()) {
         const image = document.createElement("img");
@@ -200,7 +201,10 @@
   const darkNow = () => (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const named = () => { $("theme").textContent = darkNow() ? "Light" : "Dark"; $("theme").setAttribute("aria-label", `Change to ${darkNow() ? "light" : "dark"} colours`); };
   $("theme").addEventListener("click", () => { document.documentElement.dataset.theme = darkNow() ? "light" : "dark"; named(); });
-  addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+  addEventListener("beforeprint", () => {
+    for (const part of document.querySelectorAll("details")) part.open = true;
+    for (const tile of tiles) tile.button.querySelector("img").loading = "eager";
+  });
 
   followers.push(Plots.histogram($("histogram"), { scores, bad, labelled, saved: data.threshold }));
   if ($("roc")) {

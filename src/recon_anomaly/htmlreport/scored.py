@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from ..audit import find_leakage
-from ..cells import in_words
-from ..datasets import good_pictures
-from ..decoding import at_least
-from ..errors import PictureWarning
-from ..fitted import FittedDetector
-from ..pictures import read_pictures
-from ..shown import as_shown
+from recon_anomaly.audit import find_leakage
+from recon_anomaly.cells import in_words
+from recon_anomaly.datasets import good_pictures
+from recon_anomaly.decoding import at_least
+from recon_anomaly.errors import PictureWarning
+from recon_anomaly.fitted import FittedDetector
+from recon_anomaly.pictures import read_pictures
+from recon_anomaly.shown import as_shown
+
 from .contents import Contents, Tile, one_line, rule_in_words
 from .tested import find_tested
 from .tiles import THUMBNAIL, chosen, tile
@@ -111,7 +112,9 @@ def contents_of_folder(
         kinds=kinds,
         threshold=threshold,
         rule=rule_in_words(detector.threshold_rule_),
-        scorer=in_words(str(detector.names_["scorer"]), detector.get_params()["scorer_params"] or {}),
+        scorer=in_words(
+            str(detector.names_["scorer"]), detector.get_params()["scorer_params"] or {}
+        ),
         settings=_settings(detector),
         notes=tuple(filter(None, notes)),
         history=detector.history_ if len(detector.history_) else None,
@@ -163,7 +166,7 @@ def _settings(detector: FittedDetector) -> tuple[tuple[str, str], ...]:
         "model": in_words(detector.names_["model"] or str(model), params),
         "scorer": in_words(str(detector.names_["scorer"]), given["scorer_params"] or {}),
         "what the scorer uses": detector.scorer_uses_,
-        "pictures": f"{height} × {width} pixels, {channels} channel{'s' if channels > 1 else ''}",
+        "pictures": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}",
         "seed": detector.seed_,
         "contamination": given["contamination"],
     }
@@ -172,8 +175,12 @@ def _settings(detector: FittedDetector) -> tuple[tuple[str, str], ...]:
             str(detector.names_["schedule"]), given["schedule_params"] or {}
         )
         rows["corruptor"] = detector.names_["corruptor"]
-        rows["training"] = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in detector.recipe_.items())
-        rows["epochs"] = f"{len(history)} of {history.planned_epochs} planned, {history.kept_epoch} kept"
+        rows["training"] = ", ".join(
+            f"{k.replace('_', ' ')} {v}" for k, v in detector.recipe_.items()
+        )
+        rows["epochs"] = (
+            f"{len(history)} of {history.planned_epochs} planned, {history.kept_epoch} kept"
+        )
         rows["ended early"] = history.diverged
     told = tuple((name, str(value)) for name, value in rows.items() if value not in (None, "", {}))
     return told + made_here()

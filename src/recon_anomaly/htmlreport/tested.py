@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
-from ..layouts import DEFECTIVE, GOOD, recognised, subfolders
-from ..pictures import EXTENSIONS, list_pictures
+from recon_anomaly.errors import InputError
+from recon_anomaly.layouts import DEFECTIVE, GOOD, recognised, subfolders
+from recon_anomaly.pictures import EXTENSIONS, list_pictures
 
 __all__ = ["Tested", "find_tested"]
 

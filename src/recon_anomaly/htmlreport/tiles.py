@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from ..decoding import at_least
-from ..heatmaps import colours
+from recon_anomaly.decoding import at_least
+from recon_anomaly.heatmaps import colours
+
 from .contents import Tile
 
 __all__ = ["THUMBNAIL", "chosen", "coarser", "tile"]
@@ -18,7 +19,10 @@ __all__ = ["THUMBNAIL", "chosen", "coarser", "tile"]
 THUMBNAIL = 128
 """The longer side of a tile's picture, in pixels."""
 _LARGER = 2  # what is looked at closely has twice the side
-_QUALITY, _EFFORT = 75, 2  # of WebP: twice as small as JPEG; more effort saves little and takes long
+_QUALITY, _EFFORT = (
+    75,
+    2,
+)  # of WebP: twice as small as JPEG; more effort saves little and takes long
 
 
 def chosen(
