@@ -41,7 +41,7 @@ class KindRow(NamedTuple):
     """Pictures of one kind, and what a threshold makes of them."""
 
     kind: str
-    count: int
+    pictures: int
     called: int
     """How many are called anomalous."""
     auroc: float | None

@@ -88,7 +88,7 @@ def _scores(contents: Contents) -> Figure:
     scores, labels = contents.scores, contents.labels
     ends = np.array([min(scores.min(), contents.threshold), max(scores.max(), contents.threshold)])
     if ends[0] > 0 and ends[1] >= 100 * ends[0]:
-        edges = np.geomspace(*ends, _BINS + 1)
+        edges = np.geomspace(ends[0], ends[1], _BINS + 1)
         axes.set_xscale("log")
     else:
         room = max(0.0, 1e-6 * np.abs(ends).max() - np.ptp(ends)) or float(not ends.any())
@@ -174,6 +174,7 @@ def _weights(contents: Contents) -> Figure:
     figure, axes = _figure(contents.title)
     axes.set_xlim(0.3, len(contents.history) + 0.7)
     draw_weights(axes, contents.history)
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("epoch")
     axes.set_ylabel("weight of the loss term")
     return figure

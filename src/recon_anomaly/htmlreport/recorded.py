@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from recon_anomaly.rows import row_names
 from recon_anomaly.trainings import circumstances
 
 from .contents import Contents, one_line, rule_in_words
-from .scored import made_here
+from .scored import made_here, names_of
 from .tiles import THUMBNAIL, chosen, tile
 
 __all__ = ["choose_row", "contents_of_record", "data_of_record"]
@@ -176,8 +175,7 @@ def _names(data: BenchData) -> tuple[str, ...]:
     paths = data.test.pictures.paths
     if paths is None:
         return tuple(f"{one_line(kind)} {k + 1}" for k, kind in enumerate(data.test.kinds))
-    base = Path(os.path.commonpath([path.parent for path in paths]))
-    return tuple(one_line(path.relative_to(base).as_posix()) for path in paths)
+    return names_of(paths)
 
 
 def _leakage(record: _Record) -> str:

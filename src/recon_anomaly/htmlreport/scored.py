@@ -6,7 +6,7 @@ import datetime
 import os
 import platform
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +27,9 @@ from .contents import Contents, Tile, one_line, rule_in_words
 from .tested import find_tested
 from .tiles import THUMBNAIL, chosen, tile
 
-__all__ = ["contents_of_folder", "made_here"]
+__all__ = ["contents_of_folder", "made_here", "names_of"]
 
+_PICTURES = ("picture", "reconstruction")
 _SAMPLE = 32  # pictures whose errors say how bright the others are
 _BRIGHTEST = 0.995  # the share of their pixels below the top of the scale
 
@@ -107,14 +108,12 @@ def contents_of_folder(
     threshold = -detector.offset_
     contents = Contents(
         title=f"{one_line(root.resolve().name)}, scored by {one_line(source)}",
-        names=tuple(one_line(path.relative_to(root).as_posix()) for path in paths),
+        names=names_of(paths),
         scores=np.array(scores, np.float64),
         kinds=kinds,
         threshold=threshold,
         rule=rule_in_words(detector.threshold_rule_),
-        scorer=in_words(
-            str(detector.names_["scorer"]), detector.get_params()["scorer_params"] or {}
-        ),
+        scorer=_part(detector, "scorer"),
         settings=_settings(detector),
         notes=tuple(filter(None, notes)),
         history=detector.history_ if len(detector.history_) else None,
@@ -129,6 +128,12 @@ def contents_of_folder(
         if progress is not None:
             progress(len(paths) + len(tiles))
     return replace(contents, tiles=tuple(tiles), scales=scales)
+
+
+def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return the names of files, as short as one folder above all of them allows."""
+    base = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
+    return tuple(one_line(path.relative_to(base).as_posix()) for path in paths)
 
 
 def made_here() -> tuple[tuple[str, str], ...]:
@@ -160,21 +165,20 @@ def _settings(detector: FittedDetector) -> tuple[tuple[str, str], ...]:
     """Return what the detector was asked for, names and values."""
     given = detector.get_params(deep=False)
     model, params = detector._model()
+    name = detector.names_["model"] or repr(model)
     history = detector.history_
     height, width, channels = detector.image_shape_
     rows = {
-        "model": in_words(detector.names_["model"] or str(model), params),
-        "scorer": in_words(str(detector.names_["scorer"]), given["scorer_params"] or {}),
+        "model": in_words(name.removeprefix("builtin:"), params),
+        "scorer": _part(detector, "scorer"),
         "what the scorer uses": detector.scorer_uses_,
         "pictures": f"{height}x{width} pixels, {channels} channel{'s' if channels > 1 else ''}",
         "seed": detector.seed_,
         "contamination": given["contamination"],
     }
     if len(history):
-        rows["schedule"] = in_words(
-            str(detector.names_["schedule"]), given["schedule_params"] or {}
-        )
-        rows["corruptor"] = detector.names_["corruptor"]
+        rows["schedule"] = _part(detector, "schedule")
+        rows["corruptor"] = _part(detector, "corruptor")
         rows["training"] = ", ".join(
             f"{k.replace('_', ' ')} {v}" for k, v in detector.recipe_.items()
         )
@@ -184,6 +188,15 @@ def _settings(detector: FittedDetector) -> tuple[tuple[str, str], ...]:
         rows["ended early"] = history.diverged
     told = tuple((name, str(value)) for name, value in rows.items() if value not in (None, "", {}))
     return told + made_here()
+
+
+def _part(detector: FittedDetector, kind: str) -> str:
+    """Return a part's name and parameters in words; empty where there is none."""
+    given = detector.get_params(deep=False)
+    if given.get(kind) is None:
+        return ""
+    name = detector.names_[kind] or repr(given[kind])
+    return in_words(name.removeprefix("builtin:"), given.get(f"{kind}_params") or {})
 
 
 def _scales(detector: FittedDetector, paths: list[Path]) -> dict[str, float]:
@@ -221,9 +234,7 @@ def _tiles(
         else:
             anomaly_maps = np.concatenate([maps for _, maps in detector.iter_scores(store)])
         for number, position in enumerate(positions):
-            pictures = {
-                name: made[name][number] for name in ("picture", "reconstruction") if name in made
-            }
+            pictures = {name: images[number] for name, images in made.items() if name in _PICTURES}
             maps = {"map": (anomaly_maps[number], scales["map"])}
             if "error" in scales:
                 maps["error"] = (made["squared error"][number], scales["error"])
