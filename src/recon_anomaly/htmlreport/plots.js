@@ -63,13 +63,13 @@ const Plots = (() => {
     heights.forEach((of, side) => of.forEach((height, bin) => {
       if (height) draw(svg, "rect", { class: side ? "of-bad" : "of-good", x: LEFT + bin * width + 0.5, y: side ? up(0) : up(height), width: width - 1, height: Math.abs(up(height) - up(0)) });
     }));
-    if (labelled && good) draw(svg, "text", { class: "strong", x: RIGHT, y: TOP - 3, "text-anchor": "end" }, "↑ good (plain)");
-    if (anomalous) draw(svg, "text", { class: "strong", x: RIGHT, y: BOTTOM - 5, "text-anchor": "end" }, "↓ anomalous (hatched)");
+    if (labelled && good) draw(svg, "text", { class: "strong", x: LEFT, y: TOP - 3 }, "↑ good (plain)");
+    if (anomalous) draw(svg, "text", { class: "strong", x: LEFT + 4, y: BOTTOM - 5 }, "↓ anomalous (hatched)");
     const mark = draw(svg, "path", { class: "now" }), word = draw(svg, "text", { class: "strong", y: TOP - 3 }, "threshold");
     return (threshold) => {
       const place = within(log && threshold <= 0 ? LEFT : across(threshold), LEFT, RIGHT);
       mark.setAttribute("d", `M${place} ${TOP}V${BOTTOM}`);
-      word.setAttribute("x", within(place - 24, LEFT, RIGHT - 140));
+      word.setAttribute("x", within(place - 24, LEFT + (labelled ? 84 : 0), RIGHT - 50));
     };
   }
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from recon_anomaly.audit import find_leakage
 from recon_anomaly.cells import in_words
+from recon_anomaly.checks import at_least
 from recon_anomaly.datasets import good_pictures
-from recon_anomaly.decoding import at_least
 from recon_anomaly.errors import PictureWarning
 from recon_anomaly.fitted import FittedDetector
 from recon_anomaly.pictures import read_pictures

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from recon_anomaly.decoding import at_least
+from recon_anomaly.checks import at_least
 from recon_anomaly.heatmaps import colours
 
 from .contents import Tile
