@@ -50,9 +50,9 @@ def page(contents: Contents) -> str:
 
     Examples
     --------
-    >>> found = Contents("new", ("<b>.png",), np.array([1.0]), None, 2.0, "given", "mse")
+    >>> found = Contents("<b>", ("1.png",), np.array([1.0]), None, 2.0, "given", "mse")
     >>> text = page(found)
-    >>> "<b>.png" in text, "&lt;b&gt;.png" in text
+    >>> "<b>" in text, "&lt;b&gt;" in text
     (False, True)
     """
     environment = Environment(
