@@ -60,6 +60,24 @@ def test_the_latency_of_each_model_is_printed(run, monkeypatch):
     assert "Titan RTX" in text
 
 
+def test_an_exported_graph_is_measured_beside_pytorch(run, monkeypatch):
+    """One picture and a batch a call, a row for each runtime that is installed; PyTorch is as fast as itself."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    options = ["--models", "cae", "--image-size", "16", "--channels", "1", "--batch-size", "2"]
+    threads = str(torch.get_num_threads())
+    text = run("export.py", "--calls", "2", "--rounds", "1", "--threads", threads, *options)
+    assert "cae, 16x16x1, " in text
+    tables = text.split("ms a picture, ")[1:]
+    assert [table.partition(" ")[0] for table in tables] == ["1", "2"]
+    for table in tables:
+        rows = re.findall(r"^(\w+) +([\d.]+) +\[.+?\] +([\d.]+)", table, re.M)
+        assert {"PyTorch", "onnxruntime"} <= {name for name, _, _ in rows}
+        ms = {name: float(time) for name, time, _ in rows}
+        for name, _, faster in rows:
+            assert float(faster) == pytest.approx(ms["PyTorch"] / ms[name], rel=0.2, abs=0.02)
+
+
 @pytest.mark.parametrize("model", [pytest.param("cae", marks=pytest.mark.slow), "cvae"])
 def test_training_is_measured_where_all_compute_the_same(run, monkeypatch, model):
     """Library, plain and best loop start from the same losses, and the ratios are those of the printed times."""

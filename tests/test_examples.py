@@ -2,15 +2,17 @@
 
 import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 
-from recon_anomaly import VAE, make_parts
+from recon_anomaly import VAE, ReconstructionDetector, make_parts
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -92,6 +94,34 @@ def test_the_papers_search_is_its_sizes_with_its_recipe(run, monkeypatch):
     params, grid = caught.value.args
     assert params == VAE(image_size=256).get_params()
     assert grid == {"latent_size": [100, 500, 1000, 2000, 5000]}
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"), [("gray.png", 1), ("colour.png", 1), ("colour.png", 3)]
+)
+def test_a_frame_is_scored_without_torch_as_its_file_is(
+    monkeypatch, capsys, tmp_path, name, channels
+):
+    """A larger frame, resized as files are: the detector's score, place and decision of the same file."""
+    pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (53, 70, 3), dtype=np.uint8)
+    path = tmp_path / name
+    Image.fromarray(frame if name == "colour.png" else frame[..., 0]).save(path)
+    detector = ReconstructionDetector("mean", image_size=(17, 24), channels=channels, device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of colours that become luminance
+        detector.fit([path, path])
+        detector.network_.mean += 0.1 * torch.rand(detector.network_.mean.shape)
+        score, anomaly_map = (part[0] for part in next(detector.iter_scores([path])))
+        anomalous = detector.predict([path])[0] == -1
+    graph = tmp_path / "parts.onnx"
+    detector.export_onnx(graph)
+    monkeypatch.setattr(sys, "argv", ["score_frame.py", str(graph), str(path)])
+    found = runpy.run_path(str(EXAMPLES / "score_frame.py"), run_name="__main__")
+    assert found["found"] == pytest.approx(score, rel=1e-4)
+    np.testing.assert_allclose(found["anomaly_map"], anomaly_map, rtol=1e-4, atol=1e-6)
+    assert ("anomalous" if anomalous else "good") in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "judging",
     },
     {"inputs", "fitted", "detector", "estimators", "auto", "saving", "clusterscoring", "testing"}
-    | {"calibration"},
+    | {"calibration", "scoringgraph", "export"},
     {"benchdata", "settings", "events", "bench", "records", "decisions"}
     | {"cellruns", "gridruns", "readiness"}
     | {"labelling", "grid", "variants", "observations", "ledger"}
@@ -130,6 +130,8 @@ TORCH = {
     "detector",
     "saving",
     "testing",
+    "scoringgraph",
+    "export",
 }
 
 

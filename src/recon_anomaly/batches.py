@@ -15,7 +15,7 @@ from .randomness import Part, corrupt, derive_seed
 from .residency import Resident, find_resident, make_resident, sent
 from .store import Pictures
 
-__all__ = ["Batch", "Batches", "as_float"]
+__all__ = ["Batch", "Batches", "as_float", "scaled"]
 
 _Cut = Callable[[slice], Tensor]
 
@@ -136,7 +136,7 @@ class Batches:
                 yield self._spoiled(order[place], corruptor, seed, epoch, part)
 
     def _images(self, pixels: Tensor) -> Tensor:
-        return _scaled(pixels, self.pixel_range)
+        return scaled(pixels, self.pixel_range)
 
     def _reside(self) -> None:
         """Bring pixels and what is kept to the device for good, where they fit."""
@@ -170,7 +170,7 @@ class Batches:
         self, chosen: np.ndarray, corruptor: Corruptor, seed: int, epoch: int, part: Part | None
     ) -> Batch:
         # Corruptors work on the host, so that floats are made there: no picture makes the way back.
-        clean = _scaled(torch.from_numpy(self.pictures.batch(chosen)), self.pixel_range)
+        clean = scaled(torch.from_numpy(self.pictures.batch(chosen)), self.pixel_range)
         pictures = clean.permute(0, 2, 3, 1).numpy()
         spoiled = [
             corrupt(corruptor, image, np.random.default_rng(derive_seed(seed, epoch, int(place))))
@@ -192,10 +192,17 @@ def as_float(pixels: np.ndarray, pixel_range: PixelRange, device: torch.device) 
     >>> as_float(pixels, PixelRange(0.0, 255.0, "uint8"), torch.device("cpu"))
     tensor([[[[0.0000, 0.2000, 1.0000]]]])
     """
-    return _scaled(sent(pixels, device), pixel_range)
+    return scaled(sent(pixels, device), pixel_range)
 
 
-def _scaled(pixels: Tensor, pixel_range: PixelRange) -> Tensor:
+def scaled(pixels: Tensor, pixel_range: PixelRange) -> Tensor:
+    """Return pixels that are on their device already, (n, h, w, c), as `as_float` does.
+
+    Examples
+    --------
+    >>> scaled(torch.full((1, 1, 1, 1), 51, dtype=torch.uint8), PixelRange(0.0, 255.0, "uint8"))
+    tensor([[[[0.2000]]]])
+    """
     low, high, _ = pixel_range
     if pixels.dtype == torch.int16:  # the bits of uint16, see `sent`
         pixels = pixels.to(torch.int32).bitwise_and_(0xFFFF)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import sklearn.exceptions
@@ -38,6 +38,9 @@ from .scoring import (
 )
 from .streams import PictureStream
 from .thresholds import check_rule, find_threshold
+
+if TYPE_CHECKING:
+    from .export import Exported
 
 __all__ = ["FittedDetector", "NotFittedError", "ScoredFiles"]
 
@@ -261,6 +264,16 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         from .saving import save
 
         save(self, path, self_contained=self_contained)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> Exported:
+        """Write one ONNX graph that does what this detector does, for runtimes without PyTorch.
+
+        From integer pictures (n, h, w, c) to ``score``, ``map`` and ``anomalous``, checked in onnxruntime before it is
+        put in place: `recon_anomaly.export.export_onnx` has all of it. Wants the extra ``onnx``.
+        """
+        from .export import export_onnx
+
+        return export_onnx(self, path)
 
     @classmethod
     def load(

@@ -82,6 +82,10 @@ class Network(Protocol):
         Reconstructions from given standard-normal rows: ``noise`` is ``(L, latent_size)`` and the
         result iterates over L reconstructions, each row used for every picture.
 
+    ``exported()`` -> Network
+        What stands for it, with the same target and reconstruction, in a graph for other runtimes, where torch cannot
+        export the network itself. It may raise `InputError`, and say why there is none.
+
     In evaluation mode the latent is its mean and nothing depends on the rest of the batch. While it trains,
     a network that draws a latent takes the noise from `recon_anomaly.latent_noise`, so that a picture gets
     the same where several processes share a batch. It may run under bfloat16 autocast; what it returns in
@@ -167,6 +171,9 @@ class Scorer(Protocol):
         or where else they come from, as an attribute: who loads a detector can name another file.
     ``describe(network)`` -> dict
         Which quantities are used and what stands in for what the network does not have.
+
+    ``exported()`` -> Scorer
+        What stands for it in a graph for other runtimes, as of a Network.
 
     Targets may be on any device; what a scorer keeps goes there by ``.to(target.device)``. A scorer that needs
     what a network does not give (a latent, say) raises `InputError`, and says which networks do.

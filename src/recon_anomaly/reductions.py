@@ -82,10 +82,15 @@ def reduce_map(scorer: Scorer, maps: Tensor, terms: Tensor | None = None) -> Ten
     if name is None:
         reducing: Any = scorer
         scores = reducing.reduce(maps)
-        got = type(scores).__name__
-        if isinstance(scores, Tensor):
-            got = f"{scores.dtype} of shape {tuple(scores.shape)} on {scores.device.type}"
-        if got != f"{torch.float64} of shape ({len(maps)},) on cpu":
+        # Sizes are compared and not their names: in a graph that is exported they are symbols.
+        if (
+            not isinstance(scores, Tensor)
+            or (scores.dtype, scores.device.type) != (torch.float64, "cpu")
+            or scores.shape != maps.shape[:1]
+        ):
+            got = type(scores).__name__
+            if isinstance(scores, Tensor):
+                got = f"{scores.dtype} of shape {tuple(scores.shape)} on {scores.device.type}"
             raise InputError(
                 f"the scorer's reduce gave {got}; a tensor of shape ({len(maps)},), in float64 and on the "
                 "CPU, is wanted"

@@ -190,13 +190,13 @@ def maps_and_terms(
             maps = maps * (maps[0].numel() / size.numel())
         maps = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
         maps = maps[:, : images.shape[-2], : images.shape[-1]]
-    if maps.shape != (len(images), *images.shape[-2:]):
+    if maps.shape != (images.shape[0], *images.shape[-2:]):
         raise InputError(
             f"the scorer gave a map of shape {tuple(maps.shape)} for images of shape "
             f"{tuple(images.shape)}; it must be (n, h, w)"
         )
     terms = added[0] if added else None
-    if terms is not None and terms.shape != (len(images),):
+    if terms is not None and terms.shape != images.shape[:1]:
         raise InputError(
             f"the scorer gave terms of shape {tuple(terms.shape)} for {len(images)} images; it must be (n,)"
         )

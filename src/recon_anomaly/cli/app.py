@@ -300,6 +300,22 @@ def threshold(
 
 
 @app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A saved detector.", metavar="FILE")],
+    onnx: Annotated[Path, typer.Option(help="File to write: .onnx.", metavar="OUT")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="File of the frozen weights that FILE names.", metavar="PATH"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a detector as one ONNX graph, from integer pictures to score, map and decision."""
+    from .exporting import run_export
+
+    run_export(file, onnx, weights=weights, as_json=as_json)
+
+
+@app.command()
 def bench(
     data: Annotated[
         Path | None,

@@ -41,7 +41,7 @@ class Brightness(nn.Module):
 
     def forward(self, images: Tensor) -> Reconstruction:
         """Return the training set's mean brightness for each of ``images``."""
-        return Reconstruction(self.mean.expand(len(images), 1, 1, 1))
+        return Reconstruction(self.mean.expand(images.shape[0], 1, 1, 1))
 
     def losses(self, target: Tensor, reconstruction: Reconstruction) -> dict[str, Tensor]:
         """Return ``reconstruction``: the squared error, averaged over the batch."""

@@ -203,7 +203,7 @@ class FeaturePrincipalComponents(nn.Module):
         return self._coarse(features) - self.whole_mean
 
     def _whitened(self, rows: Tensor, features: Tensor) -> Tensor:
-        maps = rows.reshape(len(rows), -1, *self.grid)
+        maps = rows.reshape(rows.shape[0], -1, *self.grid)
         return at_size(F.conv2d(maps, self.whole_basis[:, :, None, None]), features.shape[-2:])
 
 

@@ -71,6 +71,45 @@ class NearestPicture(nn.Module):
         )
         return Reconstruction(kept[distance.argmin(1)])
 
+    def exported(self) -> _NearestByProducts:
+        """Return what finds the same pictures in an exported graph."""
+        return _NearestByProducts(self)
+
     def losses(self, target: Tensor, reconstruction: Reconstruction) -> dict[str, Tensor]:
         """Return ``reconstruction``: the squared error, summed over pixels, averaged over the batch."""
+        return {"reconstruction": squared_error(target, reconstruction.mean)}
+
+
+class _NearestByProducts(nn.Module):
+    """A `NearestPicture` by products of matrices, since ONNX has no exact distances.
+
+    In float64 their expansion loses nothing that a picture would show; so does a runtime that takes float32 for
+    it no more than the order of pictures that are equally near.
+    """
+
+    pictures: Tensor
+    centre: Tensor
+    rows: Tensor
+    squares: Tensor
+
+    def __init__(self, network: NearestPicture) -> None:
+        super().__init__()
+        kept = network.pictures[: int(network.count)].clone()
+        rows = kept.flatten(1).double()
+        centre = rows.mean(0)
+        self.size = network.size
+        self.register_buffer("pictures", kept)
+        self.register_buffer("centre", centre)
+        self.register_buffer("rows", rows - centre)
+        self.register_buffer("squares", (rows - centre).square().sum(1))
+
+    def target(self, images: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(images, self.size)
+
+    def forward(self, images: Tensor) -> Reconstruction:
+        copies = self.target(images).flatten(1).double() - self.centre
+        # Less the squares of the copies themselves, which are the same for every picture.
+        return Reconstruction(self.pictures[(self.squares - 2 * copies @ self.rows.T).argmin(1)])
+
+    def losses(self, target: Tensor, reconstruction: Reconstruction) -> dict[str, Tensor]:
         return {"reconstruction": squared_error(target, reconstruction.mean)}

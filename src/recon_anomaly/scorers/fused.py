@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -126,13 +127,16 @@ class FusedScorer:
         self.weights = _tensor(found / total if total > 0 else np.full(len(found), 1 / len(found)))
 
     def _standardised(self, scores: Tensor) -> Tensor:
-        return torch.asinh((scores - self.centre) / self.spread)
+        deviations = (scores - self.centre) / self.spread
+        size = deviations.abs()
+        # The inverse hyperbolic sine in operations that other runtimes, too, have in float64.
+        return deviations.sign() * (size + (size.square() + 1).sqrt()).log()
 
     def __call__(self, target: Tensor, reconstruction: Reconstruction) -> MapAndTerms:
         """Return the map (n, h, w) for the eye, and the score of each picture as its term."""
         found = [maps_and_scores(part, target, reconstruction) for part in self.parts]
         parts = [
-            float(weight) * (maps - float(mean)) / float(deviation)
+            weight * (maps - mean) / deviation
             for weight, mean, deviation, (maps, _) in zip(
                 self.weights, self.map_mean, self.map_deviation, found, strict=True
             )
@@ -144,7 +148,15 @@ class FusedScorer:
 
     def reduce(self, maps: Tensor) -> Tensor:
         """Return zeros: the terms are the whole score."""
-        return torch.zeros(len(maps), dtype=torch.float64)
+        return torch.zeros(maps.shape[0], dtype=torch.float64)
+
+    def exported(self) -> FusedScorer:
+        """Return one of the parts that stand for its own in an exported graph."""
+        other = copy.deepcopy(self)
+        other.parts = [
+            part.exported() if hasattr(part, "exported") else part for part in other.parts
+        ]
+        return other
 
     def describe(self, network: Any) -> dict[str, str]:
         """Say what each score weighs."""

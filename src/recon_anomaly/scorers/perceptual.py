@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 from recon_anomaly.backbones import Backbone
 from recon_anomaly.blocks import pad_to_stride
 from recon_anomaly.errors import InputError, SavedFileError, WeightsWarning
-from recon_anomaly.protocols import Pairs, Reconstruction
+from recon_anomaly.protocols import Pairs, Reconstruction, Scorer
 from recon_anomaly.randomness import seeded
 from recon_anomaly.weights import is_missing_file
 
@@ -109,6 +110,11 @@ class PerceptualDifference:
         pairs = ((target[k : k + 1], made[k : k + 1]) for k in range(len(target)))
         return torch.cat([_distances(network, one, other) for one, other in pairs])
 
+    def exported(self) -> Scorer:
+        """Return the same map of a whole batch at once: in a graph its size is not known."""
+        network = copy.deepcopy(self._built()).cpu()
+        return lambda target, reconstruction: _distances(network, target, reconstruction.mean)
+
     def describe(self, network: Any) -> dict[str, str]:
         """Say whose features are compared, and where their weights come from."""
         source = "not looked for yet" if self.network is None else self.network.source
@@ -181,7 +187,7 @@ def _distances(network: Backbone, first: Tensor, second: Tensor) -> Tensor:
     """Return the map (n, h, w) of two pictures, over all layers of the backbone."""
     height, width = first.shape[-2:]
     first, second = (pad_to_stride(images, network.largest_stride) for images in (first, second))
-    maps = first.new_zeros(len(first), 1, *first.shape[-2:])
+    maps = first.new_zeros(first.shape[0], 1, *first.shape[-2:])
     for features, others in zip(network.maps(first), network.maps(second), strict=True):
         squares = (_normalised(features) - _normalised(others)).square().sum(1, keepdim=True)
         maps = maps + F.interpolate(squares, maps.shape[-2:], mode="bilinear")

@@ -1,0 +1,44 @@
+"""Exporting by the command: a saved detector becomes a graph, and says what it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recon_anomaly import ReconstructionDetector
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture
+def model(tmp_path, good):
+    """A saved detector without a network."""
+    path = tmp_path / "model.safetensors"
+    ReconstructionDetector("mean", device="cpu").fit(good).save(path)
+    return path
+
+
+def test_a_saved_detector_becomes_a_graph(run, model, good, tmp_path):
+    """Its scores in onnxruntime are the detector's; one line says size and check, --json the rest."""
+    path = tmp_path / "parts.onnx"
+    code, stdout, stderr = run("export", model, "--onnx", path, "--json")
+    assert code == 0, stderr
+    assert f"{path}: pictures of 16x16x1" in stderr
+    assert "checked: scores differ by" in stderr
+    said = json.loads(stdout)
+    assert (said["model"], said["image_shape"]) == ("builtin:mean", [16, 16, 1])
+    assert said["difference"] <= 1e-4
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (scores,) = session.run(["score"], {"pixels": good[:5]})
+    wanted = ReconstructionDetector.load(model).anomaly_score(good[:5])
+    assert scores == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_file_that_is_no_detector_ends_with_one_line(run, tmp_path):
+    """Exit code 1, and no graph."""
+    (tmp_path / "notes.txt").write_text("notes")
+    code, _, stderr = run("export", tmp_path / "notes.txt", "--onnx", tmp_path / "parts.onnx")
+    assert code == 1
+    assert stderr.startswith("error: cannot read")
+    assert not (tmp_path / "parts.onnx").exists()
