@@ -33,6 +33,7 @@ from recon_anomaly import (
 from recon_anomaly import detector as detector_module
 from recon_anomaly.batches import Batches
 from recon_anomaly.detector import Observed
+from recon_anomaly.errors import CalibrationWarning
 from recon_anomaly.images import range_for
 from recon_anomaly.registry import offers
 from recon_anomaly.scorers.reconstruction_probability import ReconstructionProbability
@@ -468,6 +469,15 @@ def test_a_wrong_calibration_is_refused_and_changes_nothing(
     with pytest.raises(InputError, match=message):
         detector.calibrate(bad, labels, rule, **params)
     assert (detector.offset_, detector.threshold_rule_) == before
+
+
+def test_a_conformal_threshold_of_pictures_that_fit_looked_at_is_warned_of(good):
+    """Where they chose the epoch or taught the scorer; a model and a scorer that never looked are trusted."""
+    with pytest.warns(CalibrationWarning, match="chose the epoch"):
+        named("cvae").fit(good).calibrate_on_validation("conformal", false_alarm=0.5)
+    with pytest.warns(CalibrationWarning, match="taught the scorer"):
+        mean(scorer="standardised").fit(good).calibrate_on_validation("conformal", false_alarm=0.5)
+    mean().fit(good).calibrate_on_validation("conformal", false_alarm=0.5)  # warnings are errors
 
 
 # Another scorer ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from recon_anomaly import Reconstruction, ReconstructionDetector, export
 from recon_anomaly.builtin import recon_anomaly_models, recon_anomaly_scorers
 from recon_anomaly.errors import InputError, SavedFileError
 from recon_anomaly.export import MAP_TOLERANCE, OUTPUTS, TOLERANCE, export_onnx, share_of_difference
+from recon_anomaly.scoringgraph import ScoringGraph
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -184,6 +185,16 @@ def test_a_graph_that_disagrees_does_not_replace_one_that_is_there(exported, tmp
         export_onnx(detector, path)
     assert path.read_text() == "an older one"
     assert [file.name for file in tmp_path.iterdir()] == ["graph.onnx"]
+
+
+def test_a_graph_that_decides_otherwise_is_refused(exported, tmp_path, monkeypatch):
+    """Also where its scores are right: here its threshold lies below all of them, the detector's above."""
+    detector, _ = exported("cae", "mse")
+    monkeypatch.setattr(detector, "offset_", -1e9)
+    monkeypatch.setattr(export, "ScoringGraph", lambda *parts: ScoringGraph(*parts[:-1], -1e9))
+    with pytest.raises(InputError, match="decides otherwise than the detector on 4 of 4"):
+        export_onnx(detector, tmp_path / "graph.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_of_many_bytes_stand_beside_the_graph(exported, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """What a report holds, from detectors and from records, before any browser sees it."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from recon_anomaly.bench import run_bench
 from recon_anomaly.benchdata import from_folder
 from recon_anomaly.heatmaps import colours
 from recon_anomaly.history import EpochRecord, History
-from recon_anomaly.htmlreport.contents import Contents, one_line
+from recon_anomaly.htmlreport.contents import Contents, one_line, rule_in_words
 from recon_anomaly.htmlreport.page import page, write_page
 from recon_anomaly.htmlreport.paper import draw_plots
 from recon_anomaly.htmlreport.recorded import choose_row, contents_of_record, data_of_record
@@ -125,6 +126,9 @@ def test_a_small_thumbnail_makes_a_small_page(gray):
         (["good", "dent"], ("good", "dent")),
         (["good"], ("good",)),
         (["ng"], ("ng",)),
+        (["defect_free", "scratch"], ("good", "scratch")),
+        (["parts_good", "bad"], ("good", "bad")),
+        (["bad", "others"], None),
         (["monday", "tuesday"], None),
     ],
 )
@@ -293,3 +297,22 @@ def test_plots_are_drawn_for_papers(tmp_path):
     once, again = (draw_plots(_contents([1.0, 3.0], None), tmp_path / name) for name in "ab")
     assert [path.name for path in once] == ["t-scores.png", "t-scores.pdf"]
     assert [path.read_bytes() for path in once] == [path.read_bytes() for path in again]
+
+
+def test_a_thumbnail_of_a_record_has_a_least_size():
+    """No side of 0 pixels reaches the drawing."""
+    with pytest.raises(InputError, match="thumbnail is 0"):
+        contents_of_record({}, None, thumbnail=0)
+
+
+def test_plots_take_dollars_as_they_are(tmp_path):
+    """The name of a folder with two dollars is no formula."""
+    contents = _contents([1.0, 3.0], ("good", "lot$_$7"))
+    written = draw_plots(replace(contents, title="lot$_$7, scored"), tmp_path)
+    assert all(path.stat().st_size for path in written)
+
+
+def test_a_conformal_rule_is_said_with_its_rate():
+    """Also where the rate is the default one, which nobody gave."""
+    assert "false_alarm=0.05" in rule_in_words({"rule": "conformal"})
+    assert "false_alarm=0.2" in rule_in_words({"rule": "conformal", "false_alarm": 0.2})

@@ -218,3 +218,12 @@ def test_rules_of_good_pictures_leave_the_others_out():
     for rule in (conformal, peaks_over_threshold):
         name = rule.__name__.replace("_", "-")
         assert find_threshold(name, scores, labels) == rule(scores[~labels])
+
+
+@pytest.mark.parametrize("params", [{"false_alarm": 5}, {"false_alarm": -0.1}, {"tail": 2}])
+def test_a_share_out_of_range_is_refused_before_anything_is_scored(params):
+    """The rule is checked with its numbers, not only with their names."""
+    with pytest.raises(
+        InputError, match=f"{next(iter(params))} is .*; give a share between 0 and 1"
+    ):
+        check_rule("peaks-over-threshold", **params)

@@ -132,6 +132,11 @@ def export_onnx(detector: FittedDetector, path: str | os.PathLike[str]) -> Expor
                 f"{found[0]:.2g} of themselves, maps by {found[1]:.2g}, wanted are {TOLERANCE:g} and {MAP_TOLERANCE:g}; "
                 "nothing was written"
             )
+        if found is not None and found[2]:
+            raise InputError(
+                f"the exported graph of {_named(detector)} decides otherwise than the detector on {found[2]} of "
+                f"{len(samples)} pictures; nothing was written"
+            )
     return Exported(path, weights, None if found is None else found[0])
 
 
@@ -257,8 +262,11 @@ def _saved(program: Any, temporary: Path, path: Path) -> Iterator[Path | None]:
 
 def _differences(
     detector: FittedDetector, file: Path, samples: np.ndarray
-) -> tuple[float, float] | None:
-    """Return the largest differences of scores and of maps in onnxruntime; None where it is not installed."""
+) -> tuple[float, float, int] | None:
+    """Return the largest differences of scores and of maps in onnxruntime, and how many decisions differ.
+
+    None where it is not installed. What lies so near to the threshold that rounding may decide is not counted.
+    """
     if find_spec("onnxruntime") is None:
         return None
     import onnxruntime
@@ -268,17 +276,23 @@ def _differences(
     try:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         # One alone and the others together, so that the batch is really free.
-        found = [session.run(OUTPUTS, {_INPUT: part})[:2] for part in (samples[:1], samples[1:])]
+        found = [session.run(OUTPUTS, {_INPUT: part}) for part in (samples[:1], samples[1:])]
     except Exception as error:  # onnxruntime's own kinds share no class
         raise InputError(
             f"onnxruntime cannot run the exported graph of {_named(detector)}: {_reason(error)}"
         ) from error
+    scores, maps, anomalous = (np.concatenate(parts) for parts in zip(*found, strict=True))
     wanted = zip(*detector.iter_scores(samples), strict=True)
-    scores, maps = (
-        share_of_difference(np.concatenate(mine), np.concatenate(its))
-        for mine, its in zip(zip(*found, strict=True), wanted, strict=True)
+    its_scores, its_maps = (np.concatenate(parts) for parts in wanted)
+    threshold = -detector.offset_
+    near = np.abs(its_scores - threshold) <= TOLERANCE * np.maximum(
+        np.abs(its_scores), np.std(its_scores)
     )
-    return scores, maps
+    return (
+        share_of_difference(scores, its_scores),
+        share_of_difference(maps, its_maps),
+        int(((its_scores > threshold) != anomalous)[~near].sum()),
+    )
 
 
 def share_of_difference(found: np.ndarray, wanted: np.ndarray) -> float:

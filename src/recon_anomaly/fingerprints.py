@@ -73,7 +73,7 @@ class TrainedPictures:
         if self.known:
             raise InputError(
                 f"{len(self.known)} of the {self.seen} pictures were trained on, the first is {self.known[0]}: "
-                "their scores say nothing about new pictures; give others, or use calibrate_on_validation"
+                "their scores say nothing about new pictures; give others"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from .calibration import unseen_scores
 from .conformal import p_values
 from .devices import choose_device
 from .distributed import ALONE
-from .errors import InputError, ReconAnomalyError, SavedFileError
+from .errors import CalibrationWarning, InputError, ReconAnomalyError, SavedFileError
 from .images import PixelRange, range_for
 from .inputs import read_anomalous, read_input
 from .pictures import named_files
@@ -249,8 +250,22 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         return self._calibrate_by(scores, anomalous, rule, params)
 
     def calibrate_on_validation(self, rule: str = "quantile", **params: float) -> Self:
-        """Set the threshold from the scores of the validation pictures of ``fit``, which are kept."""
+        """Set the threshold from the scores of the validation pictures of ``fit``, which are kept.
+
+        Warns
+        -----
+        CalibrationWarning
+            By rule "conformal": ``fit`` has looked at these pictures where they chose the epoch that was kept or taught
+            the scorer, and the guarantee is that of pictures which nothing has looked at.
+        """
         self._check_fitted("validation_scores_")
+        if rule == "conformal" and (len(self.history_) or hasattr(self.scorer_, "fit")):
+            warnings.warn(
+                "the validation pictures chose the epoch that was kept or taught the scorer, so that rule 'conformal' promises "
+                "less of them than it says; calibrate on good pictures that fit was not given",
+                CalibrationWarning,
+                stacklevel=2,
+            )
         return self._calibrate_by(-self.validation_scores_, None, rule, params)
 
     # Files -------------------------------------------------------------------------------------

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .pictures import list_pictures
 
-__all__ = ["DEFECTIVE", "GOOD", "LabelledFolder", "recognised", "subfolders"]
+__all__ = ["DEFECTIVE", "GOOD", "GOOD_ENDING", "LabelledFolder", "recognised", "subfolders"]
 
 GOOD = re.compile(r"ok.*|good|normal")
 DEFECTIVE = re.compile(r"def.*|bad|anomal.*|ng|nok")
 # What ends in "ok" or "normal" may be its very opposite: nok, not_ok, no_good, abnormal.
-_GOOD_ENDING = re.compile(r"(?<!no_)(?<!not_)(?<!ab)(?:free|good|(?<!n)ok|normal)$")
+GOOD_ENDING = re.compile(r"(?<!no_)(?<!not_)(?<!ab)(?:free|good|(?<!n)ok|normal)$")
 
 _JPEG = (".jpg", ".jpeg")
 
@@ -129,7 +129,7 @@ def _mvtec(root: Path) -> LabelledFolder:
 
 
 def _kinds_with_masks(root: Path, folders: _Folders, seed: int) -> LabelledFolder | None:
-    free = {name for name in folders if _GOOD_ENDING.search(name) or GOOD.fullmatch(name)}
+    free = {name for name in folders if GOOD_ENDING.search(name) or GOOD.fullmatch(name)}
     if not free or len(free) == len(folders):
         return None
     heads = {name[: name.find("_") + 1] for name in folders}

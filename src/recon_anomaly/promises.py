@@ -11,7 +11,7 @@ from .conformal import conformal, pictures_needed
 from .tails import peaks_over_threshold
 from .thresholds import quantile
 
-__all__ = ["Promise", "promise_of"]
+__all__ = ["Promise", "defaults_of", "promise_of"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def promise_of(rule: str, good: int, params: Mapping[str, Any]) -> Promise:
     """
     if rule not in _ESTIMATES and rule != "conformal":
         return Promise("nothing about how often a new good picture exceeds it")
-    whole = _defaults(_ESTIMATES.get(rule, conformal)) | dict(params)
+    whole = defaults_of(_ESTIMATES.get(rule, conformal)) | dict(params)
     rate = float(whole["false_alarm"])
     if rule == "conformal":
         return _guarantee(good, rate)
@@ -91,7 +91,8 @@ def _guarantee(good: int, rate: float) -> Promise:
     )
 
 
-def _defaults(rule: Callable[..., float]) -> dict[str, Any]:
+def defaults_of(rule: Callable[..., float]) -> dict[str, Any]:
+    """Return the parameters of a rule that have a default, and the default."""
     return {
         name: parameter.default
         for name, parameter in signature(rule).parameters.items()

@@ -165,7 +165,8 @@ def maps_and_terms(
     Both are what the scorer gives, and where it asks for draws the mean over all of them. A map of
     another size, as of features or of a small copy, is brought to the pictures' size bilinearly. Where the
     scorer's score is the sum of its map, each value is shared out among the pixels that it is spread over, so that
-    the map still adds up to what the scorer gave. ``pairs`` are those of `scored_pairs`, if they are known.
+    the map still adds up to what the scorer gave, but for what bilinear weights and the crop of a padded picture move at
+    the edges. ``pairs`` are those of `scored_pairs`, if they are known.
 
     Raises
     ------

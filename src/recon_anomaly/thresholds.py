@@ -101,6 +101,9 @@ NEED_LABELS = frozenset({"best-f1", "sensitivity", "youden"})
 NEED_GOOD = frozenset({"conformal", "peaks-over-threshold", "quantile"})
 
 
+_SHARES = ("false_alarm", "tail")
+
+
 def check_rule(rule: str, **params: float) -> None:
     """Refuse a rule that there is not, or parameters that it does not take, before anything is scored.
 
@@ -123,6 +126,8 @@ def check_rule(rule: str, **params: float) -> None:
     for name, given in params.items():
         if not isinstance(given, Real):
             raise InputError(f"{name}={given!r}: rule {rule!r} wants a number")
+        if name in _SHARES and not 0 <= given <= 1:
+            raise InputError(f"{name} is {given}; give a share between 0 and 1")
 
 
 def find_threshold(

@@ -11,9 +11,23 @@ from pathlib import Path
 
 from .errors import SavedFileError
 
-__all__ = ["check_writable", "whole_file"]
+__all__ = ["check_other_file", "check_writable", "whole_file"]
 
 _ASKED = threading.Lock()
+
+
+def check_other_file(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
+    """Refuse to write to the file that is read from.
+
+    Raises
+    ------
+    SavedFileError
+        When both are the same file.
+    """
+    if Path(path).resolve() == Path(source).resolve():
+        raise SavedFileError(
+            f"{path} is the file that is read, and would be replaced; name another to write"
+        )
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:

@@ -42,3 +42,12 @@ def test_a_file_that_is_no_detector_ends_with_one_line(run, tmp_path):
     assert code == 1
     assert stderr.startswith("error: cannot read")
     assert not (tmp_path / "parts.onnx").exists()
+
+
+def test_the_detector_is_not_overwritten(run, model):
+    """A graph that would take the place of the detector it is made of is refused."""
+    before = model.read_bytes()
+    code, _, stderr = run("export", model, "--onnx", model)
+    assert code == 1
+    assert "would be replaced" in " ".join(stderr.split())
+    assert model.read_bytes() == before

@@ -122,6 +122,23 @@ def test_what_cannot_be_used_is_said(run, model, folder, tmp_path, monkeypatch, 
     assert not (tmp_path / "report.html").exists()
 
 
+def test_the_detector_is_not_overwritten(run, model, folder):
+    """A page that would take the place of the detector it reports on is refused."""
+    before = model.read_bytes()
+    code, _, stderr = run("report", model, "--data", folder, "-o", model)
+    assert code == 1
+    assert "would be replaced" in " ".join(stderr.split())
+    assert model.read_bytes() == before
+
+
+def test_missing_training_pictures_are_told_before_anything_is_scored(run, model, folder, tmp_path):
+    """--train with a folder that is not there ends at once, and writes nothing."""
+    out = tmp_path / "report.html"
+    code, _, stderr = run("report", model, "--data", folder, "-o", out, "--train", tmp_path / "no")
+    assert (code, out.exists()) == (1, False)
+    assert "does not exist" in " ".join(stderr.split())
+
+
 def test_one_class_is_enough(run, model, folder, tmp_path):
     """A folder of good pictures only, or of bad ones only, is reported on as far as that goes."""
     out = tmp_path / "report.html"

@@ -63,7 +63,7 @@ def test_the_file_has_the_new_threshold_and_else_what_it_had(run, model, folders
     above = [(scores > -one.offset_).sum() for one in (old, new)]
     lines = stdout.splitlines()
     assert lines[0].startswith(
-        f"old threshold {-old.offset_:.6g} (quantile): {above[0]} of 25 good"
+        f"old threshold {-old.offset_:.6g} (quantile false_alarm=0.05): {above[0]} of 25 good"
     )
     assert lines[1] == (
         f"new threshold {-new.offset_:.6g} (conformal false_alarm=0.1): {above[1]} of 25 good pictures above"

@@ -113,7 +113,7 @@ def run_score(
         )
         calibrated = len(detector.calibration_scores_)
         fewest = math.ceil(len(scored) / (false_discovery * (calibrated + 1)) - 1e-9)
-        if not anomalous.any():
+        if not anomalous.any() and fewest <= len(scored):
             print(
                 f"with {calibrated} calibration pictures fewer than {fewest} of {len(scored)} cannot be called so",
                 file=sys.stderr,

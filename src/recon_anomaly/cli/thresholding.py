@@ -15,7 +15,7 @@ from recon_anomaly.calibration import unseen_scores
 from recon_anomaly.datasets import good_pictures
 from recon_anomaly.detector import BaseDetector
 from recon_anomaly.pictures import list_pictures
-from recon_anomaly.promises import promise_of
+from recon_anomaly.promises import defaults_of, promise_of
 from recon_anomaly.saving import load
 from recon_anomaly.thresholds import NEED_LABELS, RULES, check_rule
 from recon_anomaly.writing import check_writable
@@ -98,10 +98,10 @@ def _standing(detector: BaseDetector, good: np.ndarray, defects: np.ndarray) -> 
 
 
 def _line(which: str, standing: dict[str, Any], summary: dict[str, Any]) -> str:
-    rule = " ".join(
-        str(value) if name == "rule" else f"{name}={value:g}"
-        for name, value in standing["rule"].items()
-    )
+    name = standing["rule"]["rule"]
+    params = defaults_of(RULES[name]) if name in RULES else {}
+    params |= {key: value for key, value in standing["rule"].items() if key != "rule"}
+    rule = " ".join([name, *(f"{key}={value:g}" for key, value in params.items())])
     above = f"{standing['good_above']} of {summary['good']} good pictures above"
     if summary["defects"] is not None:
         above += f", {standing['defects_above']} of {summary['defects']} defective ones"

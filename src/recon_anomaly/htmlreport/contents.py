@@ -11,6 +11,8 @@ from recon_anomaly.cells import in_words
 from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
 from recon_anomaly.metrics import decision_metrics, ranking_metrics
+from recon_anomaly.promises import defaults_of
+from recon_anomaly.thresholds import RULES
 
 __all__ = ["GOOD", "Contents", "KindRow", "Tile", "one_line", "rule_in_words"]
 
@@ -211,10 +213,10 @@ def rule_in_words(rule: dict[str, Any]) -> str:
     >>> rule_in_words({"rule": "youden"})
     'youden'
     """
-    params = {name: value for name, value in rule.items() if name != "rule"}
     name = rule["rule"]
+    params = defaults_of(RULES[name]) if name in RULES else {}
+    params |= {key: value for key, value in rule.items() if key != "rule"}
     if name == "quantile":
-        params = {"false_alarm": 0.05} | params
         name = "quantile of good pictures that were not trained on"
     if name == "contamination":
         name = "share of all pictures given to fit"

@@ -61,7 +61,7 @@ def draw_plots(contents: Contents, folder: str | os.PathLike[str]) -> list[Path]
             f"cannot make the folder {place} for plots: {error.strerror or error}; name another"
         ) from error
     written = []
-    for name, figure in figures_of(contents):
+    for name, figure in _plainly(figures_of(contents)):
         for ending in ("png", "pdf"):
             path = place / f"{safe_name(contents.title)}-{name}.{ending}"
             # Without a date the same report gives the same bytes.
@@ -70,6 +70,16 @@ def draw_plots(contents: Contents, folder: str | os.PathLike[str]) -> list[Path]
                 figure.savefig(temporary, format=ending, dpi=_DOTS_PER_INCH, metadata=metadata)
             written.append(path)
     return written
+
+
+def _plainly(figures: Iterator[tuple[str, Figure]]) -> Iterator[tuple[str, Figure]]:
+    """Give figures in which a dollar is a dollar, and begins no formula: names of folders may have several."""
+    from matplotlib.text import Text
+
+    for name, figure in figures:
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)
+        yield name, figure
 
 
 def figures_of(contents: Contents) -> Iterator[tuple[str, Figure]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from recon_anomaly.benchdata import DEFECTS, BenchData, embedded, from_folder
 from recon_anomaly.cells import in_words, short
+from recon_anomaly.checks import at_least
 from recon_anomaly.errors import InputError
 from recon_anomaly.history import History
 from recon_anomaly.labelling import with_labels
@@ -18,7 +19,7 @@ from recon_anomaly.trainings import circumstances
 
 from .contents import Contents, one_line, rule_in_words
 from .scored import made_here, names_of
-from .tiles import THUMBNAIL, chosen, tile
+from .tiles import LEAST_THUMBNAIL, THUMBNAIL, chosen, tile
 
 __all__ = ["choose_row", "contents_of_record", "data_of_record"]
 
@@ -131,6 +132,7 @@ def contents_of_record(
     pictures, thumbnail : int
         As in `contents_of_folder`.
     """
+    thumbnail = at_least("thumbnail", thumbnail, LEAST_THUMBNAIL)
     stored = data.test.pictures
     scores = np.array(record["scores"], np.float64)
     labels = np.array(record["labels"])

@@ -25,7 +25,7 @@ from recon_anomaly.shown import as_shown
 
 from .contents import Contents, Tile, one_line, rule_in_words
 from .tested import find_tested
-from .tiles import THUMBNAIL, chosen, tile
+from .tiles import LEAST_THUMBNAIL, THUMBNAIL, chosen, tile
 
 __all__ = ["contents_of_folder", "made_here", "names_of"]
 
@@ -81,11 +81,12 @@ def contents_of_folder(
     InputError, PictureError
         When the folder, a file or a parameter cannot be used.
     """
-    thumbnail = at_least("thumbnail", thumbnail, 16)
+    thumbnail = at_least("thumbnail", thumbnail, LEAST_THUMBNAIL)
     if pictures is not None:
         at_least("pictures", pictures, 1)
     root = Path(folder)
     tested = find_tested(root, everything=everything)
+    trained = None if train is None else good_pictures(train)
     paths: list[Path] = []
     scores: list[float] = []
     for found in detector.iter_files(tested.paths, skipped=skipped):
@@ -103,7 +104,7 @@ def contents_of_folder(
         f"{left_out} of {len(tested.paths)} files could not be read and are left out."
         if left_out
         else "",
-        "" if train is None else _leakage(detector, train, paths, kinds),
+        "" if trained is None else _leakage(detector, trained, paths, kinds, skipped),
     ]
     threshold = -detector.offset_
     contents = Contents(
@@ -148,14 +149,18 @@ def made_here() -> tuple[tuple[str, str], ...]:
 
 def _leakage(
     detector: FittedDetector,
-    train: str | os.PathLike[str],
+    trained: list[Path],
     paths: list[Path],
     kinds: tuple[str, ...] | None,
+    skipped: list[tuple[Path, str]] | None,
 ) -> str:
     """Say how many of the reported pictures stand in the training pictures."""
     height, width, channels = detector.image_shape_
     size: Any = {"image_size": (height, width), "channels": channels}
-    stores = [read_pictures(part, **size) for part in (good_pictures(train), paths)]
+    whatever: Any = "raise" if skipped is None else "skip"
+    stores = [read_pictures(part, on_error=whatever, **size) for part in (trained, paths)]
+    if skipped is not None:
+        skipped += stores[0].skipped
     labels = None if kinds is None else np.array([kind != "good" for kind in kinds])
     sentence = find_leakage(*stores).sentence(labels)
     return f"{sentence[0].upper()}{sentence[1:]}."
@@ -186,7 +191,9 @@ def _settings(detector: FittedDetector) -> tuple[tuple[str, str], ...]:
             f"{len(history)} of {history.planned_epochs} planned, {history.kept_epoch} kept"
         )
         rows["ended early"] = history.diverged
-    told = tuple((name, str(value)) for name, value in rows.items() if value not in (None, "", {}))
+    told = tuple(
+        (name, one_line(str(value))) for name, value in rows.items() if value not in (None, "", {})
+    )
     return told + made_here()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recon_anomaly.errors import InputError
-from recon_anomaly.layouts import DEFECTIVE, GOOD, recognised, subfolders
+from recon_anomaly.layouts import DEFECTIVE, GOOD, GOOD_ENDING, recognised, subfolders
 from recon_anomaly.pictures import EXTENSIONS, list_pictures
 
 __all__ = ["Tested", "find_tested"]
@@ -36,8 +36,8 @@ def find_tested(folder: str | os.PathLike[str], *, everything: bool = False) -> 
 
     - Of a labelled folder, as `recon_anomaly.find_labelled` tells it, the test pictures: those that `fit`
       and `bench` do not train on.
-    - Of folders side by side, one of which is named as good ones or as defective ones are, all pictures; what
-      is not good has its folder's name for its kind.
+    - Of folders side by side, one of which is named as good ones are, or all as defective ones are, all pictures;
+      what is not good has its folder's name for its kind.
     - Of any other folder all pictures, without labels.
 
     Parameters
@@ -77,11 +77,14 @@ def find_tested(folder: str | os.PathLike[str], *, everything: bool = False) -> 
         return _checked(root, Tested(found.test, found.test_kinds, note))
     every = tuple(list_pictures(root))
     names = subfolders(root)
-    telling = any(GOOD.fullmatch(name) or DEFECTIVE.fullmatch(name) for name in names)
+    good = [
+        path for name, path in names.items() if GOOD.fullmatch(name) or GOOD_ENDING.search(name)
+    ]
+    rest = [path for path in names.values() if path not in good]
+    # Without good ones each folder has to say itself that it is defective: others may hold good parts.
+    telling = good or all(DEFECTIVE.fullmatch(name) for name in names)
     if not telling or any(path.parent == root for path in every):
         return Tested(every, None)
-    good = [path for name, path in names.items() if GOOD.fullmatch(name)]
-    rest = [path for name, path in names.items() if not GOOD.fullmatch(name)]
     paths: list[Path] = []
     kinds_of: list[str] = []
     for place in [*good, *rest]:

@@ -14,9 +14,10 @@ from recon_anomaly.heatmaps import colours
 
 from .contents import Tile
 
-__all__ = ["THUMBNAIL", "chosen", "coarser", "tile"]
+__all__ = ["LEAST_THUMBNAIL", "THUMBNAIL", "chosen", "coarser", "tile"]
 
 THUMBNAIL = 128
+LEAST_THUMBNAIL = 16
 """The longer side of a tile's picture, in pixels."""
 _LARGER = 2  # what is looked at closely has twice the side
 _QUALITY, _EFFORT = (

@@ -177,7 +177,8 @@ class PerceptualDifference:
             raise SavedFileError(
                 f"perceptual compared features of the frozen weights with checksum {self._saved_checksum}; found "
                 f"were those of {network.source}, checksum {network.checksum()}: put the right file into the "
-                "folder that RECON_ANOMALY_WEIGHTS names, or give it: load(file, weights=PATH), --weights PATH"
+                "folder that RECON_ANOMALY_WEIGHTS names; where perceptual is not a part of another scorer, "
+                "load(file, weights=PATH) and --weights PATH name it too"
             )
         self.network = network
         return network
