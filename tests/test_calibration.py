@@ -45,7 +45,7 @@ def test_pictures_that_were_trained_on_are_refused(good, new):
     before = dict(vars(detector))
     assert len(trained) == 20
     X = np.concatenate([new[:3], trained[:2], new[3:6]])
-    message = "2 of the 8 pictures were trained on, the first is number 3 of X: .*on_validation"
+    message = "2 of the 8 pictures were trained on, the first is number 3 of X: .*give others"
     with pytest.raises(InputError, match=message):
         detector.calibrate(X)
     assert vars(detector) == before

@@ -153,7 +153,7 @@ def test_no_alarm_has_no_precision(record):
         ({}, "best", {}, "say one of: best-f1, conformal, peaks"),
         ({}, EVERYTHING, {}, "'everything' is unknown"),
         ({}, "quantile", {"threshold": 1.0}, "does not take"),
-        ({}, "quantile", {"false_alarm": 2.0}, "false_alarm=2.0"),
+        ({}, "quantile", {"false_alarm": 2.0}, "false_alarm is 2.0"),
         ({}, "value", {"threshold": np.inf}, "finite"),
         ({"scores": None}, "quantile", {}, "the record of 'pca' has no scores"),
         ({"validation_scores": None}, "quantile", {}, "needs validation scores"),

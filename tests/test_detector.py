@@ -455,7 +455,7 @@ def test_calibrating_on_validation_needs_no_pictures(good):
         ([0, 1] * 4, "youden", {}, "8 values of"),
         ([1, -1], "youden", {}, "8 values of"),
         (None, "quantile", {"threshold": 1.0}, "does not take"),
-        (None, "quantile", {"false_alarm": 5}, "a share from 0 to 1"),
+        (None, "quantile", {"false_alarm": 5}, "give a share between 0 and 1"),
         (None, "value", {}, "does not take|threshold"),
         (None, "value", {"threshold": np.nan}, "a finite number"),
     ],
