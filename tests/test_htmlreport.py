@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from recon_anomaly import InputError, ReconstructionDetector
+from recon_anomaly import InputError, ReconstructionDetector, SavedFileError
 from recon_anomaly.bench import run_bench
 from recon_anomaly.benchdata import from_folder
 from recon_anomaly.heatmaps import colours
@@ -16,7 +16,12 @@ from recon_anomaly.history import EpochRecord, History
 from recon_anomaly.htmlreport.contents import Contents, one_line, rule_in_words
 from recon_anomaly.htmlreport.page import page, write_page
 from recon_anomaly.htmlreport.paper import draw_plots
-from recon_anomaly.htmlreport.recorded import choose_row, contents_of_record, data_of_record
+from recon_anomaly.htmlreport.recorded import (
+    choose_row,
+    contents_of_record,
+    data_of_record,
+    detector_of_record,
+)
 from recon_anomaly.htmlreport.scored import contents_of_folder
 from recon_anomaly.htmlreport.tested import find_tested
 from recon_anomaly.htmlreport.tiles import chosen, coarser, tile
@@ -236,7 +241,15 @@ def test_a_page_is_whole_or_absent(tmp_path, monkeypatch):
 def run_of(tmp_path, good, bad):
     """A labelled set, and the records of two models on it."""
     root = _folder(tmp_path / "set", {"good": good, "bad": bad})
-    records = run_bench(root, models=["mean", "pca"], corruptors=["gaussian"], image_size=16)
+    records = run_bench(
+        root,
+        models=["mean", "pca"],
+        scorers=["mse", "l1"],
+        corruptors=["gaussian"],
+        image_size=16,
+        out=tmp_path / "bench.jsonl",
+        keep_detectors=tmp_path / "kept",
+    )
     return root, records
 
 
@@ -246,7 +259,7 @@ def test_a_record_becomes_a_report(run_of):
     record, why = choose_row(records)
     own = [one for one in records if one["test_set"] == "defects" and one["scores"]]
     assert record["auroc"] == max(one["auroc"] for one in own)
-    assert "Of 2 rows" in why
+    assert "Of 4 rows" in why
     contents = contents_of_record(record, data_of_record(record, root), chosen_by=why, pictures=5)
     decision = record["decisions"]["quantile"]
     assert contents.decision.items() <= decision.items()
@@ -260,12 +273,43 @@ def test_a_record_becomes_a_report(run_of):
 def test_rows_are_chosen_by_number(run_of):
     """A number takes that row; a wrong one is answered with the list of all."""
     _, records = run_of
-    assert choose_row(records, 1)[0]["model"] == "mean"
-    assert choose_row(records, 2)[0]["model"] == "pca"
-    with pytest.raises(InputError, match=r"(?s)row is 3.*  1  mean, mse, seed 42.*  2  pca"):
-        choose_row(records, 3)
-    with pytest.raises(InputError, match="no scores of a data set's own"):
-        choose_row([one for one in records if one["test_set"] == "gaussian"])
+    for number, name in ((1, "gaussian"), (2, "defects")):
+        assert choose_row(records, number)[0]["test_set"] == name
+    assert choose_row(records, 5)[0]["model"] == "pca"
+    with pytest.raises(
+        InputError, match=r"(?s)row is 9.*  1  mean, mse, gaussian, seed 42.*  5  pca"
+    ):
+        choose_row(records, 9)
+    with pytest.raises(InputError, match="the records have no scores"):
+        choose_row([one for one in records if not one["scores"]])
+
+
+@pytest.mark.parametrize("row", range(1, 9))
+def test_kept_detectors_show_what_they_reconstruct(run_of, tmp_path, row):
+    """Each row, of corrupted copies too, has the tiles that its detector draws of the very pictures of the row."""
+    root, records = run_of
+    record, _ = choose_row(records, row)
+    data = data_of_record(record, root)
+    detector = detector_of_record(record, tmp_path / "bench.jsonl", data)
+    contents = contents_of_record(record, data, detector, pictures=4)
+    assert detector.scorer == record["scorer"]
+    assert {"picture", "reconstruction", "map"} <= set(contents.tiles[0].views)
+    assert contents.decision.items() <= record["decisions"]["quantile"].items()
+    if record["test_set"] == "gaussian":
+        assert contents.names[-1] == f"gaussian {len(contents.names)}"
+
+
+def test_the_detector_of_another_row_is_refused(run_of, tmp_path):
+    """A file in the place of another is told by its scores; a missing one by its name."""
+    root, records = run_of
+    first, other = choose_row(records, 2)[0], choose_row(records, 6)[0]
+    data = data_of_record(first, root)
+    swapped = first | {"detector": other["detector"]}
+    detector = detector_of_record(swapped, tmp_path / "bench.jsonl", data)
+    with pytest.raises(InputError, match="other scores than the record has"):
+        contents_of_record(first, data, detector)
+    with pytest.raises(SavedFileError, match=r"gone\.safetensors"):
+        detector_of_record(first | {"detector": "gone.safetensors"}, tmp_path / "bench.jsonl", data)
 
 
 def test_other_pictures_than_those_of_the_run_are_refused(run_of):

@@ -20,7 +20,7 @@ from .devices import choose_device, choose_precision
 from .errors import InputError, TrainingError
 from .events import Begun, Event, Failed, begin
 from .grid import UNTRAINED, build_rows
-from .gridruns import run_all, runs_of, trained_otherwise
+from .gridruns import run_all, runs_of, trained_otherwise, with_files
 from .inputs import check_budget
 from .jobs import pool
 from .labelling import with_labels
@@ -84,6 +84,7 @@ def iter_bench(
     device: str = "auto",
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    keep_detectors: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
     dask: str | None = None,
 ) -> Iterator[Event]:
@@ -147,6 +148,9 @@ def iter_bench(
         A JSON-lines file, rewritten whole after each record.
     resume : bool
         Keep the records that ``out`` has, and run only what is missing.
+    keep_detectors : path, optional
+        A folder for the fitted detectors, one file a training; their records name it in "detector", from the folder
+        of ``out``, and `recon-anomaly report` then shows reconstructions.
     jobs : int, optional
         Train that many models at a time, each on one thread in a process of its own; -1 means as many as
         there are cores. The records are the same for every number of jobs, but for dates, seconds and
@@ -221,6 +225,8 @@ def iter_bench(
         runs = runs_of(rows, seeds, scorers, names, settings)
         wanted = [missing.settings for run in runs for missing in run.missing]
         keys = tuple(map(key_of, trivial + wanted))
+        if keep_detectors is not None:
+            runs = with_files(runs, keep_detectors, ledger)
         notes = begun.notes + trained_otherwise(runs, ledger, rows, precisions)
         if workers is not None:
             notes += workers.notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,6 +94,8 @@ class CellRun:
         The first is the detector's own.
     missing : sequence of Missing
         The records, in the grid's order.
+    file : str or None
+        Where the fitted detector is kept, as the records name it: from the folder of their file.
     """
 
     number: int
@@ -101,6 +103,7 @@ class CellRun:
     seed: int
     scorers: Sequence[str]
     missing: Sequence[Missing]
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,9 +137,11 @@ class Outcome:
 
 
 def train(
-    ground: Ground, run: CellRun
+    ground: Ground, run: CellRun, keep: Callable[[BaseDetector], object] | None = None
 ) -> Generator[Tick | EpochRecord | dict[str, Any], None, BaseDetector]:
     """Train once and score; give ticks and epochs, then the records, and return the detector.
+
+    ``keep`` gets the detector before there is a record that names its file.
 
     Raises
     ------
@@ -155,7 +160,11 @@ def train(
         observed_scorers=run.scorers,
     )
     seen = yield from _without_observed(fitting)
-    fit_seconds = round(time.perf_counter() - started, 3)
+    more: dict[str, Any] = {"fit_seconds": round(time.perf_counter() - started, 3)}
+    if run.file is not None:
+        more["detector"] = run.file
+    if keep is not None:
+        keep(detector)
     for scorer in run.scorers:
         scored = detector.with_scorer(scorer, validation)
         defects = None if data.defects is None else scored.anomaly_score(data.defects)
@@ -165,7 +174,7 @@ def train(
                 record = record_of(
                     missing.settings, scored, test, data, defect_scores=defects, observed=seen
                 )
-                yield record | {"fit_seconds": fit_seconds}
+                yield record | more
     return detector
 
 

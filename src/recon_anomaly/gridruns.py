@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from .cellruns import CellRun, Ground, Missing, outcome_of, train
 from .cells import in_words
+from .detector import BaseDetector
 from .errors import TrainingError
 from .events import Cell, Event, Failed, Fitted
 from .grid import Row
 from .jobs import Pool
 from .ledger import Ledger
-from .settings import Settings
+from .settings import Settings, key_of
+from .writing import check_writable, make_folder
 
-__all__ = ["run_all", "runs_of", "trained_otherwise"]
+__all__ = ["run_all", "runs_of", "trained_otherwise", "with_files"]
 
 
 def runs_of(
@@ -58,6 +63,25 @@ def runs_of(
             ],
         )
         for number, (seed, row, group) in enumerate(cells, start=1)
+    ]
+
+
+def with_files(
+    runs: Sequence[CellRun], folder: str | os.PathLike[str], ledger: Ledger
+) -> list[CellRun]:
+    """Name the file in which each training's detector is kept, after the key of its first record.
+
+    Raises
+    ------
+    SavedFileError
+        When the folder cannot be made or written to.
+    """
+    folder = make_folder(folder)
+    check_writable(folder / "detector.safetensors")
+    return [
+        replace(run, file=os.path.relpath(folder / f"{key}.safetensors", _base(ledger)))
+        for run in runs
+        for key in [key_of(run.missing[0].settings)]
     ]
 
 
@@ -127,7 +151,7 @@ def _here(ground: Ground, runs: Sequence[CellRun], ledger: Ledger) -> Iterator[E
             continue
         said = _said_of(run)
         yield Cell(**said, number=run.number, count=len(runs), epochs=run.row.planned)
-        training = train(ground, run)
+        training = train(ground, run, partial(_keep, run, ledger))
         try:
             while True:
                 event = next(training)
@@ -153,6 +177,9 @@ def _elsewhere(
     with closing(workers.unordered(outcome_of, ground.bare(), waiting)) as outcomes:
         for outcome in outcomes:
             run, said = outcome.run, _said_of(outcome.run)
+            detector = None if outcome.error is not None else outcome.detector(device)
+            if detector is not None:
+                _keep(run, ledger, detector)
             # First, since a filter may turn a warning into an error.
             kept = [ledger.keep(record) for record in outcome.records]
             for warning in outcome.warned:
@@ -162,7 +189,18 @@ def _elsewhere(
             if outcome.error is not None:
                 yield Failed(**said, error=outcome.error)
             else:
-                yield Fitted(**said, detector=outcome.detector(device), tests=list(ground.tests))
+                assert detector is not None
+                yield Fitted(**said, detector=detector, tests=list(ground.tests))
+
+
+def _base(ledger: Ledger) -> Path:
+    """Return the folder from which records name files."""
+    return Path() if ledger.out is None else Path(ledger.out).parent
+
+
+def _keep(run: CellRun, ledger: Ledger, detector: BaseDetector) -> None:
+    if run.file is not None:
+        detector.save(_base(ledger) / run.file)
 
 
 def _said_of(run: CellRun) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .captions import free_name, safe_name
-from .errors import InputError, SavedFileError
+from .errors import InputError
 from .panels import reconstructions
 from .recordfigures import record_figures
 from .shown import Labelled, Scoring
 from .sidebyside import side_by_side
-from .writing import whole_file
+from .writing import make_folder, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +76,7 @@ def draw_records(
     """
     check_matplotlib()
     scored = [record for record in records if record["scores"] is not None]
-    place = _folder(folder)
+    place = make_folder(folder)
     taken: set[str] = set()
     return [
         _save(figure, place / f"{free_name(name, taken)}.png")
@@ -124,7 +124,7 @@ def draw_panels(
     """
     check_matplotlib()
     figure = reconstructions(detector, labelled, name, count)
-    return _save(figure, _folder(folder) / f"{safe_name(name)}-pictures.png")
+    return _save(figure, make_folder(folder) / f"{safe_name(name)}-pictures.png")
 
 
 def draw_comparison(
@@ -165,17 +165,7 @@ def draw_comparison(
     """
     check_matplotlib()
     figure = side_by_side(detectors, test, name)
-    return _save(figure, _folder(folder) / f"{safe_name(name)}-comparison.png")
-
-
-def _folder(folder: str | os.PathLike[str]) -> Path:
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SavedFileError(
-            f"cannot make the folder {folder} for plots: {error.strerror or error}; name another"
-        ) from error
-    return Path(folder)
+    return _save(figure, make_folder(folder) / f"{safe_name(name)}-comparison.png")
 
 
 def _save(figure: Figure, path: Path) -> Path:

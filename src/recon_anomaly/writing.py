@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .errors import SavedFileError
 
-__all__ = ["check_other_file", "check_writable", "whole_file"]
+__all__ = ["check_other_file", "check_writable", "make_folder", "whole_file"]
 
 _ASKED = threading.Lock()
 
@@ -47,6 +47,23 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise SavedFileError(f"cannot write {path}: {error.strerror or error}") from error
     return path
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder, and those above it, where they are missing.
+
+    Raises
+    ------
+    SavedFileError
+        When it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SavedFileError(
+            f"cannot make the folder {path}: {error.strerror or error}; name another"
+        ) from error
+    return Path(path)
 
 
 @contextmanager

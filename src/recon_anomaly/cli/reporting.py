@@ -83,10 +83,18 @@ def report(
     skipped: list[tuple[Path, str]] = []
     shown: dict[str, Any] = {"pictures": pictures, "thumbnail": thumbnail}
     if _holds_records(source):
-        for option, given in (("--train", train), ("--all", everything), ("--weights", weights)):
+        for option, given in (("--train", train), ("--all", everything)):
             if given:
                 raise typer.BadParameter(f"{option} is for a detector; {source} holds records")
-        contents = _of_run(source, data, row, skip_unreadable, skipped, shown)
+        contents = _of_run(
+            source,
+            data,
+            row,
+            skip_unreadable,
+            skipped,
+            {"weights": weights, "device": device},
+            shown,
+        )
     else:
         if row is not None:
             raise typer.BadParameter(f"--row is for the records of a bench; {source} holds none")
@@ -131,15 +139,22 @@ def _of_run(
     row: int | None,
     skip_unreadable: bool,
     skipped: list[tuple[Path, str]],
+    loading: dict[str, Any],
     shown: dict[str, Any],
 ) -> Contents:
-    from recon_anomaly.htmlreport.recorded import choose_row, contents_of_record, data_of_record
+    from recon_anomaly.htmlreport.recorded import (
+        choose_row,
+        contents_of_record,
+        data_of_record,
+        detector_of_record,
+    )
     from recon_anomaly.records import read_records
 
     record, why = choose_row(read_records(source), row)
     found = data_of_record(record, data, skip_unreadable=skip_unreadable)
     skipped += found.test.pictures.skipped
-    return contents_of_record(record, found, chosen_by=why, **shown)
+    detector = detector_of_record(record, source, found, **loading)
+    return contents_of_record(record, found, detector, chosen_by=why, **shown)
 
 
 def _of_detector(

@@ -21,13 +21,13 @@ import typer
 
 from recon_anomaly.clusterscoring import ScoredPaths, score_on_cluster
 from recon_anomaly.conformal import discoveries, p_values, pictures_needed
-from recon_anomaly.errors import CalibrationWarning, SavedFileError
+from recon_anomaly.errors import CalibrationWarning
 from recon_anomaly.fitted import ScoredFiles
 from recon_anomaly.heatmaps import side_by_side
 from recon_anomaly.jobs import pool
 from recon_anomaly.pictures import list_pictures
 from recon_anomaly.saving import load
-from recon_anomaly.writing import check_writable, whole_file
+from recon_anomaly.writing import check_writable, make_folder, whole_file
 
 from .progress import counted
 from .skipping import list_skipped
@@ -69,7 +69,7 @@ def run_score(
     if csv is not None:
         check_writable(csv)
     if maps is not None:
-        _make_folder(maps)
+        make_folder(maps)
     scored: list[Path] = []
     scores = array("d")
     skipped: list[tuple[Path, str]] = []
@@ -196,13 +196,6 @@ def _drawn(
 
 
 def _save_png(image: Any, path: Path) -> None:
-    _make_folder(path.parent)
+    make_folder(path.parent)
     with whole_file(path) as temporary:
         image.save(temporary, format="PNG")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SavedFileError(f"cannot make the folder {folder}: {error.strerror}") from error

@@ -11,11 +11,10 @@ import numpy as np
 
 from recon_anomaly.captions import safe_name
 from recon_anomaly.cells import short
-from recon_anomaly.errors import SavedFileError
 from recon_anomaly.figures import BLUE, SMALL, VERMILION, entitle, legend_beside, plain_frame
 from recon_anomaly.plots import check_matplotlib
 from recon_anomaly.weightlines import draw_weights
-from recon_anomaly.writing import whole_file
+from recon_anomaly.writing import make_folder, whole_file
 
 from .contents import Contents
 
@@ -53,13 +52,7 @@ def draw_plots(contents: Contents, folder: str | os.PathLike[str]) -> list[Path]
         When the folder cannot be made, or a file cannot be written.
     """
     check_matplotlib()
-    place = Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SavedFileError(
-            f"cannot make the folder {place} for plots: {error.strerror or error}; name another"
-        ) from error
+    place = make_folder(folder)
     written = []
     for name, figure in _plainly(figures_of(contents)):
         for ending in ("png", "pdf"):

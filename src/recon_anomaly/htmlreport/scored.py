@@ -22,12 +22,13 @@ from recon_anomaly.errors import PictureWarning
 from recon_anomaly.fitted import FittedDetector
 from recon_anomaly.pictures import read_pictures
 from recon_anomaly.shown import as_shown
+from recon_anomaly.store import Pictures
 
 from .contents import Contents, Tile, one_line, rule_in_words
 from .tested import find_tested
 from .tiles import LEAST_THUMBNAIL, THUMBNAIL, chosen, tile
 
-__all__ = ["contents_of_folder", "made_here", "names_of"]
+__all__ = ["contents_of_folder", "drawn", "made_here", "names_of"]
 
 _PICTURES = ("picture", "reconstruction")
 _SAMPLE = 32  # pictures whose errors say how bright the others are
@@ -122,13 +123,49 @@ def contents_of_folder(
         thumbnail=thumbnail,
     )
     shown = chosen(contents.scores, contents.labels, threshold, pictures or len(paths))
-    scales = _scales(detector, [paths[position] for position in shown])
+    tiles, scales = drawn(
+        detector,
+        lambda positions: _read(detector, [paths[position] for position in positions]),
+        shown,
+        thumbnail,
+        progress and (lambda count: progress(len(paths) + count)),
+    )
+    return replace(contents, tiles=tiles, scales=scales)
+
+
+def drawn(
+    detector: FittedDetector,
+    read: Callable[[np.ndarray], Pictures],
+    shown: np.ndarray,
+    side: int,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[tuple[Tile, ...], dict[str, float]]:
+    """Draw pictures with their reconstructions and maps, a batch at a time.
+
+    Parameters
+    ----------
+    detector : fitted detector
+    read : callable
+        Gives the pictures at some positions.
+    shown : ndarray of int
+        The positions.
+    side : int
+        Pixels of a tile's longer side.
+    progress : callable, optional
+        Called with how many are drawn.
+
+    Returns
+    -------
+    tuple of Tile, dict of str to float
+        The tiles, and the value of the brightest colour of each map.
+    """
+    scales = _scales(detector, read, shown)
     tiles: list[Tile] = []
-    for drawn in _tiles(detector, paths, shown, scales, thumbnail):
-        tiles.append(drawn)
+    for one in _tiles(detector, read, shown, scales, side):
+        tiles.append(one)
         if progress is not None:
-            progress(len(paths) + len(tiles))
-    return replace(contents, tiles=tuple(tiles), scales=scales)
+            progress(len(tiles))
+    return tuple(tiles), scales
 
 
 def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -206,13 +243,13 @@ def _part(detector: FittedDetector, kind: str) -> str:
     return in_words(name.removeprefix("builtin:"), given.get(f"{kind}_params") or {})
 
 
-def _scales(detector: FittedDetector, paths: list[Path]) -> dict[str, float]:
-    """Return the value of the brightest colour of each map."""
+def _scales(
+    detector: FittedDetector, read: Callable[[np.ndarray], Pictures], shown: np.ndarray
+) -> dict[str, float]:
     scales = {"map": float(detector.map_scale_)}
     if _has_errors(detector):
-        places = np.linspace(0, len(paths) - 1, min(len(paths), _SAMPLE)).astype(int)
-        sample = _read(detector, [paths[place] for place in places])
-        errors = as_shown(detector, sample).maps
+        places = np.linspace(0, len(shown) - 1, min(len(shown), _SAMPLE)).astype(int)
+        errors = as_shown(detector, read(shown[places])).maps
         scales["error"] = float(np.quantile(errors, _BRIGHTEST)) or 1.0
     return scales
 
@@ -225,16 +262,15 @@ def _has_errors(detector: FittedDetector) -> bool:
 
 def _tiles(
     detector: FittedDetector,
-    paths: list[Path],
+    read: Callable[[np.ndarray], Pictures],
     shown: np.ndarray,
     scales: dict[str, float],
     side: int,
 ) -> Iterator[Tile]:
-    """Give the pictures that are shown, read batch by batch."""
     step = detector.recipe_["batch_size"]
     for start in range(0, len(shown), step):
         positions = shown[start : start + step]
-        store = _read(detector, [paths[position] for position in positions])
+        store = read(positions)
         made = as_shown(detector, store).columns
         if "anomaly map" in made:  # of features, where there is no reconstruction to look at
             anomaly_maps = made["anomaly map"]
