@@ -57,10 +57,12 @@ def test_a_bench_is_reported_on(run, tmp_path):
     """Records of the embedded castings need no folder: the pictures are drawn again."""
     records, out = tmp_path / "bench.jsonl", tmp_path / "report.html"
     options = ["--models", "mean,pca", "--corruptors", "", "--image-size", 16, "--out", records]
-    assert run("bench", *options)[0] == 0
+    assert run("bench", *options, "--keep-detectors", tmp_path / "kept")[0] == 0
+    assert len(list((tmp_path / "kept").iterdir())) == 2
     code, _, stderr = run("report", records, "-o", out, "--thumbnail", 16)
     assert code == 0
     assert "120 pictures, 120 of them shown" in stderr
+    assert "no reconstructions" not in out.read_text()
     code, _, stderr = run("report", records, "-o", out, "--row", 9)
     assert code == 1
     assert "row is 9" in stderr

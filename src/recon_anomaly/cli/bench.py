@@ -150,6 +150,13 @@ def bench(
     resume: Annotated[
         bool, typer.Option(help="Go on with --out; done cells are not run again.")
     ] = False,
+    keep_detectors: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the fitted detectors in this folder, for `report` to show reconstructions.",
+            metavar="DIR",
+        ),
+    ] = None,
     jobs: Jobs = None,
     dask: Dask = None,
     csv: Annotated[
@@ -203,6 +210,7 @@ def bench(
         memory_budget=read_bytes(memory_budget),
         device=device,
         precision=precision,
+        keep_detectors=keep_detectors,
         jobs=jobs,
         dask=dask,
     )
