@@ -207,6 +207,11 @@ def test_weights_of_many_bytes_stand_beside_the_graph(exported, tmp_path, monkey
     assert sorted(tmp_path.iterdir()) == sorted([written.path, written.weights])
     pixels = pictures(3, 1)
     assert_alike(detector, run(written.path, pixels), pixels)
+    (tmp_path / "graph.onnx.mine.data").write_bytes(b"not the graph's")
+    monkeypatch.undo()
+    detector.export_onnx(tmp_path / "graph.onnx")
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert names == ["graph.onnx", "graph.onnx.mine.data"]
 
 
 def test_weights_go_with_a_graph_that_fails(exported, tmp_path, monkeypatch):

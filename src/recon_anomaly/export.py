@@ -7,6 +7,7 @@ is not kept.
 from __future__ import annotations
 
 import contextlib
+import glob
 import io
 import json
 import logging
@@ -90,7 +91,7 @@ def export_onnx(detector: FittedDetector, path: str | os.PathLike[str]) -> Expor
         A fitted one.
     path : str or path
         The file, ``.onnx``. Weights of more than 2 GB stand in a second file beside it, whose name begins with this
-        one's and ends with ``.data``.
+        one's and ends with ``.data``; that of a graph which is replaced goes with it.
 
     Returns
     -------
@@ -124,6 +125,7 @@ def export_onnx(detector: FittedDetector, path: str | os.PathLike[str]) -> Expor
     )
     program = _program(graph, torch.from_numpy(samples[:2]), _named(detector))
     program.model.metadata_props.update(_metadata(detector, samples.dtype.name))
+    replaced = _weights_beside(path)
     with whole_file(path) as temporary, _saved(program, temporary, path) as weights:
         found = _differences(detector, temporary, samples)
         if found is not None and not (found[0] <= TOLERANCE and found[1] <= MAP_TOLERANCE):
@@ -137,6 +139,8 @@ def export_onnx(detector: FittedDetector, path: str | os.PathLike[str]) -> Expor
                 f"the exported graph of {_named(detector)} decides otherwise than the detector on {found[2]} of "
                 f"{len(samples)} pictures; nothing was written"
             )
+    for unused in replaced:
+        unused.unlink(missing_ok=True)
     return Exported(path, weights, None if found is None else found[0])
 
 
@@ -258,6 +262,15 @@ def _saved(program: Any, temporary: Path, path: Path) -> Iterator[Path | None]:
         if weights is not None:
             weights.unlink(missing_ok=True)
         raise
+
+
+def _weights_beside(path: Path) -> list[Path]:
+    """Return the second files of the graph that is at ``path``."""
+    beside = sorted(path.parent.glob(f"{glob.escape(path.name)}.*.data"))
+    if not beside or not path.exists():
+        return []
+    graph = path.read_bytes()
+    return [file for file in beside if file.name.encode() in graph]
 
 
 def _differences(
