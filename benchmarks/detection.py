@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.table:
         if not Path(options.table).is_file():
             parser.error(f"there is no file {options.table}")
-        print(tables(read_records(Path(options.table))))
+        print(tables(read_records(Path(options.table)), markdown=options.markdown))
         return
     if not options.data or not options.out:
         parser.error("--data and --out are needed, or --table")
@@ -69,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", action="append", help="a labelled folder; may be said several times")
     add("--out", help="a JSON-lines file, gone on with where it exists")
+    add("--markdown", action="store_true", help="with --table: for docs, without what rows cost")
     add("--table", metavar="FILE", help="print the tables of such a file, and measure nothing")
     add("--image-size", type=int, default=256)
     add("--seeds", type=int, nargs="+", default=[1, 2, 3])

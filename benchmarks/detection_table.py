@@ -1,4 +1,4 @@
-"""The records of `detection.py` become tables of plain text: one for each set, and one of means over the sets."""
+"""The records of `detection.py` become tables, of plain text or of Markdown: one for each set, and one over the sets."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ _Record = Mapping[str, Any]
 _Rows = dict[str, list[_Record]]
 
 
-def tables(records: Iterable[_Record]) -> str:
-    """Return one table for each set, its best row first, and where there are several sets one of means."""
+def tables(records: Iterable[_Record], *, markdown: bool = False) -> str:
+    """Return one table for each set, its best row first, and where there are several sets one over all.
+
+    Those of Markdown leave out what rows cost, and what they have to say.
+    """
     records = list(records)
     made: dict[str, set[str]] = {}
     for record in records:
@@ -47,9 +50,9 @@ def tables(records: Iterable[_Record]) -> str:
         if len(made[label]) > 1:
             label = f"{label}, {_made_by(record)}"
         sets.setdefault(place, {}).setdefault(label, []).append(record)
-    parts = [_of_set(rows) for rows in sets.values()]
+    parts = [_of_set(rows, markdown) for rows in sets.values()]
     if len(sets) > 1:
-        parts.append(_of_means(list(sets.values())))
+        parts.append(_of_means(list(sets.values()), markdown))
     return "\n\n".join([*parts, HOW_TO_READ])
 
 
@@ -81,14 +84,14 @@ def _made_by(record: _Record) -> str:
     return ", ".join([*versions, *([record["weights"]] if record["weights"] else [])])
 
 
-def _of_set(rows: _Rows) -> str:
+def _of_set(rows: _Rows, markdown: bool) -> str:
     done = {
         label: [one for one in records if "error" not in one] for label, records in rows.items()
     }
     order = sorted(rows, key=lambda label: -_mean(done[label], "auroc"))
     best = done[order[0]]
     shown = [name for name in FIGURES if any(_values(done[row], FIGURES[name]) for row in rows)]
-    lines = [("row", *shown, BELOW, *COSTS)]
+    lines = [("row", *shown, BELOW, *([] if markdown else COSTS))]
     for label in order:
         found = done[label]
         cells = [
@@ -100,28 +103,32 @@ def _of_set(rows: _Rows) -> str:
             else "-"
             for name in shown
         ]
-        costs = [_cost(found, name, form) for name, form in COSTS.values()]
+        costs = [_cost(found, name, form) for name, form in COSTS.values() if not markdown]
         below = "the best" if found and label == order[0] else _below(found, best)
         lines.append((label, *cells, below, *costs))
+    if markdown:
+        return _piped(_title(rows), lines)
     return "\n".join([_title(rows), _aligned(lines), *_notes(rows)])
 
 
-def _of_means(sets: Sequence[_Rows]) -> str:
-    """Return the means over sets of the means over seeds, of the rows that no set lacks first."""
+def _of_means(sets: Sequence[_Rows], markdown: bool) -> str:
+    """Return each set's AUROC and the means over sets, all of means over seeds; first the rows that no set lacks."""
     labels = list(dict.fromkeys(label for rows in sets for label in rows))
     lines = []
     for label in labels:
         found = [[one for one in rows.get(label, []) if "error" not in one] for rows in sets]
         had = [records for records in found if records]
-        cells = []
+        cells = [short(_mean(records, "auroc")) if records else "-" for records in found]
         for name in FIGURES.values():
             means = [np.mean(values) for records in had if (values := _values(records, name))]
             cells.append(f"{short(float(np.mean(means)))} ({len(means)})" if means else "-")
         auroc = float(np.mean([_mean(records, "auroc") for records in had])) if had else -np.inf
         lines.append(((-len(had), -auroc), (label, *cells)))
     ordered = [line for _, line in sorted(lines, key=lambda line: line[0])]
-    title = f"means over {len(sets)} sets; in brackets how many of them have the figure"
-    return "\n".join([title, _aligned([("row", *FIGURES), *ordered])])
+    title = f"AUROC of {len(sets)} sets, and means over them; in brackets how many have the figure"
+    names = [next(record["data"] for made in rows.values() for record in made) for rows in sets]
+    table = [("row", *names, *(f"mean {name}" for name in FIGURES)), *ordered]
+    return _piped(title, table) if markdown else "\n".join([title, _aligned(table)])
 
 
 def _title(rows: _Rows) -> str:
@@ -182,6 +189,11 @@ def _mean(records: Iterable[_Record], name: str) -> float:
 def _cost(records: Iterable[_Record], name: str, form: str) -> str:
     values = _values(records, name)
     return form.format(np.mean(values)) if values else "-"
+
+
+def _piped(title: str, lines: Sequence[Sequence[str]]) -> str:
+    head, *rows = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([f"**{title}**", "", head, "| --- " * len(lines[0]) + "|", *rows])
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:

@@ -424,9 +424,13 @@ def test_several_sets_have_a_table_of_means(module):
         _record("half", 1, np.zeros(40), data="tiles") | {"error": "no room"},
     ]
     text = table.tables(records)
-    means = text[text.index("means over 2 sets") :].splitlines()
-    assert means[2].split()[:3] == ["whole", ".750", "(2)"]
-    assert means[3].split()[:3] == ["half", "1.000", "(1)"]
+    means = text[text.index("AUROC of 2 sets") :].splitlines()
+    assert means[2].split()[:5] == ["whole", "1.000", ".500", ".750", "(2)"]
+    assert means[3].split()[:5] == ["half", "1.000", "-", "1.000", "(1)"]
+    # As Markdown each row is the same, between pipes.
+    piped = table.tables(records, markdown=True).splitlines()
+    assert next(line for line in piped if line.startswith("| whole | 1.000 | .500 | .750 (2) |"))
+    assert sum(line.startswith("| --- ") for line in piped) == 3
     assert "whole: at 8x8" in text
     assert "half: failed: no room" in text
     # A row of two versions is two rows.
