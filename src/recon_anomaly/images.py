@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["PixelRange", "as_pictures", "check_picture", "measure_range", "range_for"]
 
 _FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
+_MOST = float(np.finfo(np.float32).max)
 
 
 class PixelRange(NamedTuple):
@@ -29,7 +30,12 @@ def measure_range(pictures: np.ndarray | Pictures) -> PixelRange:
     """Return the range by which pictures like these are brought to [0, 1].
 
     uint8 is divided by 255 and uint16 by 65535. Floats stay as they are where all lie in [0, 1];
-    else their minimum becomes 0 and their maximum 1.
+    else their minimum becomes 0 and their maximum 1; where all are equal, they become 0.
+
+    Raises
+    ------
+    InputError
+        When minimum and maximum are further apart than the largest float32.
 
     Examples
     --------
@@ -44,7 +50,11 @@ def measure_range(pictures: np.ndarray | Pictures) -> PixelRange:
     low, high = float(pictures.min()), float(pictures.max())
     if low >= 0 and high <= 1:
         return PixelRange(0.0, 1.0, name)
-    return PixelRange(low, high if high > low else low + 1, name)
+    if high - low > _MOST:
+        raise InputError(
+            f"the pictures go from {low:g} to {high:g}, further than float32 can tell; give them in another unit"
+        )
+    return PixelRange(low, high if high > low else low + max(1.0, abs(low)), name)
 
 
 def range_for(pictures: np.ndarray | Pictures, fitted: PixelRange) -> PixelRange:
