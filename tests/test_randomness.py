@@ -1,4 +1,5 @@
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -79,6 +80,21 @@ def test_the_global_generator_is_restored_after_an_error():
     before = torch.get_rng_state()
     with pytest.raises(ZeroDivisionError):
         draw_and_fail()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_one_thread_at_a_time_is_inside():
+    """Threads do not draw from each other's seeds, nor restore each other's generators."""
+    before = torch.get_rng_state()
+
+    def draw(key):
+        with seeded(CPU, key):
+            return torch.cat([torch.randn(250) for _ in range(8)]).tolist()
+
+    wanted = [draw(key) for key in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(draw, list(range(4)) * 20))
+    assert found == wanted * 20
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -1,3 +1,4 @@
+import threading
 from contextlib import contextmanager
 
 import numpy as np
@@ -587,6 +588,34 @@ def test_convolutions_on_cuda_are_exact_and_repeatable(monkeypatch, flag):
         assert cudnn.enabled
         assert cudnn.deterministic
         assert not cudnn.benchmark
+
+
+def _multiplies_exactly():
+    if hasattr(torch.backends.mkldnn, "matmul"):
+        return torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+    return torch.get_float32_matmul_precision() == "highest"
+
+
+def test_the_last_thread_restores_what_makes_scoring_exact(matmul_precision):
+    """A thread that leaves does not take exactness from one that still computes; after both, all is as before."""
+    matmul_precision("medium")
+    inside, left = threading.Event(), threading.Event()
+    found = []
+
+    def stay():
+        with exact():
+            inside.set()
+            left.wait(30)
+            found.append(_multiplies_exactly())
+
+    with exact():
+        thread = threading.Thread(target=stay)
+        thread.start()
+        assert inside.wait(30)
+    left.set()
+    thread.join()
+    assert found == [True]
+    assert torch.get_float32_matmul_precision() == "medium"
 
 
 def test_exact_keeps_gradients_off_where_they_were():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,8 @@ from .errors import InputError
 from .protocols import Corruptor
 
 __all__ = ["Part", "corrupt", "derive_seed", "latent_noise", "noise_of", "seeded"]
+
+_SEEDED = threading.RLock()
 
 
 class Part(NamedTuple):
@@ -64,8 +67,14 @@ def seeded(device: torch.device, *key: int) -> Iterator[None]:
     """Seed torch's generators of the CPU and of ``device`` inside, and restore them after.
 
     Networks draw from the global generators (dropout, ``randn_like``), so these have to be seeded;
-    a key for every step makes a resumed run draw what an undisturbed one would.
+    a key for every step makes a resumed run draw what an undisturbed one would. The generators are the
+    process's own, so that one thread at a time is inside.
     """
+    with _SEEDED:
+        yield from _seeded(device, *key)
+
+
+def _seeded(device: torch.device, *key: int) -> Iterator[None]:
     if device.type == "mps":
         state = torch.mps.get_rng_state()
         torch.mps.manual_seed(derive_seed(*key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -49,23 +50,42 @@ def exact() -> Iterator[None]:
     """Compute in float32, without autocast, TF32 or gradients.
 
     Some of these settings are the process's own: only those are touched, and restored, that matter
-    here and that stand otherwise.
+    here and that stand otherwise. Where several threads are inside, the last one restores them, so that none
+    computes by what another has put back.
     """
-    changed = [
-        (put, value, before) for get, put, value in _exact_settings() if (before := get()) != value
-    ]
     with (
         torch.inference_mode(),
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),
+        _EXACT,
     ):
-        try:
-            for put, value, _ in changed:
-                put(value)
-            yield
-        finally:
-            for put, _, before in changed:
-                put(before)
+        yield
+
+
+class _ExactSettings:
+    """Torch's settings while any thread computes exactly."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._restore: list[Callable[[], None]] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            for get, put, value in _exact_settings():
+                if (before := get()) != value:
+                    self._restore.append(partial(put, before))
+                    put(value)
+
+    def __exit__(self, *failure: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            while not self._inside and self._restore:
+                self._restore.pop()()
+
+
+_EXACT = _ExactSettings()
 
 
 def _exact_settings() -> list[tuple[Callable[[], Any], Callable[[Any], None], Any]]:
