@@ -23,7 +23,8 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "parts",
         "audit",
         "fingerprints",
-    },
+    }
+    | {"outlines", "regions"},
     {
         "backbones",
         "efficientnet_lite",
@@ -58,7 +59,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "judging",
     },
     {"inputs", "fitted", "detector", "estimators", "auto", "saving", "clusterscoring", "testing"}
-    | {"calibration", "scoringgraph", "export"},
+    | {"calibration", "scoringgraph", "export", "locating", "regionfiles"},
     {"benchdata", "settings", "events", "bench", "records", "decisions"}
     | {"cellruns", "gridruns", "readiness"}
     | {"labelling", "grid", "variants", "observations", "ledger"}

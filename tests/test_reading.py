@@ -36,7 +36,7 @@ class Counting:
             self.begun.append(path)
             self.alive += 1
             self.most = max(self.most, self.alive)
-        return Decoded(pixels, [])
+        return Decoded(pixels, [], pixels.shape[:2])
 
     def freed(self):
         with self.lock:
@@ -65,7 +65,7 @@ def test_pictures_come_in_the_order_of_the_files(threads, monkeypatch):
 
     def decode(path, size, luminance):
         time.sleep(0.02 if int(path.stem) % 4 == 0 else 0)
-        return Decoded(np.full((1, 1, 1), int(path.stem), np.uint8), [])
+        return Decoded(np.full((1, 1, 1), int(path.stem), np.uint8), [], (1, 1))
 
     monkeypatch.setattr(reading, "decode", decode)
     found = [(path, int(pixels[0, 0, 0])) for path, pixels in Reader(PATHS, threads=threads)]

@@ -85,7 +85,7 @@ def assert_same(loaded, detector, X):
     assert np.array_equal(loaded.score_samples(X), detector.score_samples(X))
     assert np.array_equal(loaded.decision_function(X), detector.decision_function(X))
     assert np.array_equal(loaded.anomaly_map(X), detector.anomaly_map(X))
-    for name in ("validation_scores_", "calibration_scores_", "training_hashes_"):
+    for name in ("validation_scores_", "calibration_scores_", "map_peaks_", "training_hashes_"):
         assert np.array_equal(getattr(loaded, name), getattr(detector, name)), name
         assert getattr(loaded, name).dtype == getattr(detector, name).dtype, name
     assert np.array_equal(loaded.p_value(X), detector.p_value(X))
@@ -294,7 +294,7 @@ def test_the_header_says_what_the_file_is(good, path):
     detector = named("cvae", scorer="reconstruction-probability").fit(good)
     detector.save(path)
     header, tensors = read(path)
-    assert header["format"] == 4
+    assert header["format"] == 5
     assert header["versions"]["recon-anomaly"] == recon_anomaly.__version__
     assert header["versions"]["torch"] == version("torch")
     assert header["plugins"]["model"]["distribution"] == "recon-anomaly"
@@ -847,11 +847,11 @@ def test_a_newer_format_says_who_wrote_it(saved):
     """The message has both formats and the version that wrote the file."""
 
     def change(header, tensors):
-        header["format"] = 5
+        header["format"] = 6
         header["versions"]["recon-anomaly"] = "9.9"
 
     rewrite(saved, change)
-    with pytest.raises(SavedFileError, match=r"has format 5, this version reads 4; .* 9\.9"):
+    with pytest.raises(SavedFileError, match=r"has format 6, this version reads 5; .* 9\.9"):
         load(saved)
 
 

@@ -81,7 +81,7 @@ class Decoder:
         pixels = np.zeros((5, 7, 1), np.uint8)
         self._decoded.append(weakref.ref(pixels))
         self.done[path].set()
-        return Decoded(pixels, [])
+        return Decoded(pixels, [], pixels.shape[:2])
 
     @property
     def alive(self):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from .checks import at_least
 from .errors import InputError, PictureError, PictureWarning
@@ -33,14 +33,26 @@ _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 _EIGHT_BIT = {"1": "L", "L": "L", "LA": "L"} | dict.fromkeys(
     ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"), "RGB"
 )
+_ON_ITS_SIDE = (5, 6, 7, 8)  # values of the EXIF orientation
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 class Decoded(NamedTuple):
-    """The pixels (h, w, 1 or 3) of a file, uint8 or uint16, and what was dropped or converted."""
+    """What became of a file.
+
+    Attributes
+    ----------
+    pixels : ndarray of shape (h, w, 1 or 3), uint8 or uint16
+        At the size that was asked for.
+    notes : list of str
+        What was dropped or converted.
+    size : (int, int)
+        Height and width of the picture in the file, upright as its EXIF orientation says.
+    """
 
     pixels: NDArray[Any]
     notes: list[str]
+    size: tuple[int, int]
 
 
 class _UnusableError(Exception):
@@ -116,17 +128,21 @@ def _decode(
             notes.append("several frames, of which only the first was read")
         if image.mode not in _SIXTEEN_BIT and _is_deep(image):
             notes.append("16-bit colours, which were reduced to 8 bits")
+        whole, drafted = image.size, False
         if size and resample != Image.Resampling.NEAREST and min(image.size) >= 2 * max(size):
             # Both sides ask for the longer one: whether the picture lies on its side is not known.
-            image.draft(None, (max(size), max(size)))
+            drafted = image.draft(None, (max(size), max(size))) is not None
+        lies = drafted and image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
         ImageOps.exif_transpose(image, in_place=True)
+        width, height = whole if drafted else image.size
+        upright = (width, height) if lies else (height, width)
         if image.has_transparency_data:
             notes.append("an alpha channel, which was dropped")
             image.info.pop("transparency", None)
         if image.mode == "F":
             raise _UnusableError("its pixels are floating-point numbers; pass them as an array")
         if image.mode in _SIXTEEN_BIT:
-            return Decoded(_sixteen_bit(image, size, resample), notes)
+            return Decoded(_sixteen_bit(image, size, resample), notes, upright)
         if image.mode not in _EIGHT_BIT:
             raise _UnusableError(f"its mode {image.mode} is not supported; save it as RGB or gray")
         image = _gray_if_equal(image.convert(_EIGHT_BIT[image.mode]))
@@ -135,7 +151,7 @@ def _decode(
         if image.mode == "RGB" and luminance:
             notes.append("colours, which were converted to luminance")
             image = image.convert("L")
-        return Decoded(np.atleast_3d(np.asarray(image)), notes)
+        return Decoded(np.atleast_3d(np.asarray(image)), notes, upright)
 
 
 def _gray_if_equal(image: Image.Image) -> Image.Image:

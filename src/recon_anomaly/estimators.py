@@ -105,6 +105,9 @@ class ReconstructionDetector(BaseDetector):
         Full registered names of model, scorer, schedule and corruptor; None for other objects.
     noise_ : Tensor of shape (L, latent_size) or None
         The standard-normal rows of a scorer that draws, the same for every picture.
+    map_peaks_ : ndarray of shape (n_validation,), float64
+        The largest value in the anomaly map of each validation picture, ascending; ``regions`` has its threshold from
+        them.
     map_scale_ : float
         The largest value in the anomaly maps of the validation pictures; heat maps are drawn against it.
     seed_ : int

@@ -42,6 +42,7 @@ from .thresholds import check_rule, find_threshold
 
 if TYPE_CHECKING:
     from .export import Exported
+    from .regions import Located
 
 __all__ = ["FittedDetector", "NotFittedError", "ScoredFiles"]
 
@@ -63,12 +64,15 @@ class ScoredFiles(NamedTuple):
         The higher, the more abnormal.
     maps : ndarray of shape (n, h, w), float32
         The anomaly maps.
+    sizes : tuple of (int, int)
+        Height and width of each picture in its file, upright as its EXIF orientation says.
     """
 
     paths: tuple[Path, ...]
     pixels: np.ndarray
     scores: np.ndarray
     maps: np.ndarray
+    sizes: tuple[tuple[int, int], ...]
 
 
 class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -79,6 +83,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     image_shape_: ImageShape
     pixel_range_: PixelRange
     calibration_scores_: np.ndarray
+    map_peaks_: np.ndarray
     training_hashes_: np.ndarray
     _ranks = ALONE  # the processes that fitted it together
 
@@ -140,7 +145,49 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         with closing(iter(self._stream(paths, skipped))) as stream:
             for part in reusing(stream):
                 found = score_batches(self.network_, self.scorer_, [part.batch], self.noise_)
-                yield ScoredFiles(part.paths, part.pixels, *next(found))
+                yield ScoredFiles(part.paths, part.pixels, *next(found), part.sizes)
+
+    def regions(
+        self,
+        X: Any,
+        *,
+        threshold: float | None = None,
+        false_alarm: float = 0.05,
+        least_area: float = 0,
+        every_picture: bool = False,
+    ) -> list[Located]:
+        """Return where each picture is anomalous: connected regions of its anomaly map, the highest first.
+
+        Boxes, areas and outlines are in pixels of the picture file: see `recon_anomaly.regions.Region`.
+
+        Parameters
+        ----------
+        X : array, folder or list of paths
+            The pictures. Of an array, or a store of pictures, regions are in its own pixels.
+        threshold : float, optional
+            A pixel belongs to a region where its map exceeds this. By default a share ``false_alarm`` of the
+            good validation pictures of ``fit`` has such a pixel, see `recon_anomaly.locating.pixel_threshold`.
+        false_alarm : float
+            In [0, 1); without effect where a threshold is given.
+        least_area : float
+            Pixels of the picture file; smaller regions are left out.
+        every_picture : bool
+            Whether pictures that ``predict`` calls good are looked at, too.
+
+        Returns
+        -------
+        list of Located
+            One a picture, in the order of X.
+
+        Raises
+        ------
+        InputError
+            When pictures or parameters cannot be used.
+        """
+        from .locating import Limits, iter_located
+
+        limits = Limits.of(self, threshold, false_alarm, least_area)
+        return list(iter_located(self, X, limits, every_picture=every_picture))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``, float64 (n,). Negative is anomalous."""
@@ -347,9 +394,10 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         peaks: list[float] = []
         for score, maps in score_batches(network, scorer, validation.full(), self.noise_):
             scores += score.tolist()  # numbers, for the reason that `score_all` has
-            peaks.append(float(maps.max()))
+            peaks += maps.max((1, 2)).tolist()
         self.validation_scores_ = -np.array(scores)
         self.calibration_scores_ = np.sort(scores)
+        self.map_peaks_ = np.sort(peaks)
         self.map_scale_ = max(peaks)
 
     def _check_fitted(self, attribute: str = "offset_") -> None:

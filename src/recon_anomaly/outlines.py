@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import ndimage
 
@@ -35,11 +37,13 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
     """
     # A gap that leads out at a corner only is none for `_traced`, which goes through that corner twice.
     holes = ndimage.binary_fill_holes(mask, np.ones((3, 3))) & ~mask
-    cuts = {part[1].start for part in ndimage.find_objects(ndimage.label(holes, np.ones((3, 3)))[0])}
+    cuts = {
+        part[1].start for part in ndimage.find_objects(ndimage.label(holes, np.ones((3, 3)))[0])
+    }
     found = []
     ends = [0, *sorted(cuts), mask.shape[1]]
-    for start, stop in zip(ends, ends[1:], strict=False):
-        found += [ring + (start, 0) for ring in _traced(mask[:, start:stop])]
+    for start, stop in pairwise(ends):
+        found += [ring + np.array([start, 0]) for ring in _traced(mask[:, start:stop])]
     return found
 
 
@@ -55,7 +59,9 @@ def _traced(mask: np.ndarray) -> list[np.ndarray]:
     )
     begins = ((0, 0), (1, 0), (1, 1), (0, 1))  # corner of a pixel where each of its edges begins
     leaving: dict[tuple[int, int], list[int]] = {}
-    left: dict[tuple[tuple[int, int], int], None] = {}  # ordered, so that a ring starts at its top left
+    left: dict[
+        tuple[tuple[int, int], int], None
+    ] = {}  # ordered, so that a ring starts at its top left
     for direction, (right, down) in enumerate(begins):
         rows, columns = np.nonzero(outside[direction])
         for corner in zip((columns + right).tolist(), (rows + down).tolist(), strict=True):

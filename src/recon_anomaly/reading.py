@@ -48,6 +48,8 @@ class Reader:
         All of them, in their order.
     notes : dict of str to list of Path
         What was dropped or converted so far, see `decoding.warn_of`.
+    original : (int, int)
+        Height and width in its file of the picture that was handed over last; see `decoding.Decoded`.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class Reader:
         self.threads = decoding_threads() if threads is None else at_least("threads", threads, 1)
         self.ahead = 4 * self.threads if ahead is None else at_least("ahead", ahead, 1)
         self.notes: dict[str, list[Path]] = {}
+        self.original = (0, 0)
 
     def __iter__(self) -> Generator[tuple[Path, NDArray[Any] | None], None, None]:
         first: tuple[Path, tuple[int, ...], np.dtype[Any]] | None = None
@@ -107,6 +110,7 @@ class Reader:
                 _check_same(first, path, pixels)
                 for note in result.notes:
                     self.notes.setdefault(note, []).append(path)
+                self.original = result.size
                 yield path, pixels
                 del result, pixels  # else they would live on while the next one is waited for
         finally:

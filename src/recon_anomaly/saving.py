@@ -37,10 +37,10 @@ from .writing import whole_file
 
 __all__ = ["from_bytes", "load", "save", "to_bytes"]
 
-FORMAT = 4
+FORMAT = 5
 _KEY = "recon_anomaly"
 _FILE = "detector.safetensors"
-_ARRAYS = ("validation_scores", "calibration_scores", "training_hashes")
+_ARRAYS = ("validation_scores", "calibration_scores", "map_peaks", "training_hashes")
 _ESTIMATORS: dict[str, type[BaseDetector]] = {
     estimator.__name__: estimator
     for estimator in (ReconstructionDetector, CAE, CVAE, TCAE, TCVAE, VAE)
@@ -439,11 +439,13 @@ def _scorer(
 def _arrays(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     """Return what a detector keeps of its pictures, by name; raises whatever a wrong one causes."""
     found = {name: tensors[name].numpy() for name in _ARRAYS}
-    scores, hashes = found["calibration_scores"], found["training_hashes"]
-    if scores.dtype != np.float64 or scores.ndim != 1 or not len(scores):
-        raise ValueError("its calibration scores are no row of float64")
-    if not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
-        raise ValueError("its calibration scores are not finite and ascending")
+    hashes = found["training_hashes"]
+    for name in ("calibration_scores", "map_peaks"):
+        values, said = found[name], f"its {name.replace('_', ' ')}"
+        if values.dtype != np.float64 or values.ndim != 1 or not len(values):
+            raise ValueError(f"{said} are no row of float64")
+        if not np.isfinite(values).all() or (np.diff(values) < 0).any():
+            raise ValueError(f"{said} are not finite and ascending")
     if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != BYTES:
         raise ValueError(f"its hashes of training pictures are no rows of {BYTES} bytes")
     return found

@@ -32,11 +32,14 @@ class Streamed(NamedTuple):
         The files.
     pixels : ndarray of shape (n, h, w, c), uint8 or uint16
         Their pixels.
+    sizes : tuple of (int, int)
+        Height and width of each picture in its file.
     """
 
     batch: Batch
     paths: tuple[Path, ...]
     pixels: NDArray[Any]
+    sizes: tuple[tuple[int, int], ...]
 
 
 class PictureStream:
@@ -117,7 +120,7 @@ class PictureStream:
     def __iter__(self) -> Generator[Streamed, None, None]:
         before: NDArray[Any] | None = None
         with closing(iter(self._reader)) as pictures:
-            for paths, pixels in self._gathered(pictures):
+            for paths, pixels, sizes in self._gathered(pictures):
                 pixel_range = range_for(pixels, self.pixel_range)
                 missing = 0 if before is None else self.batch_size - len(pixels)
                 if missing:
@@ -127,15 +130,18 @@ class PictureStream:
                 else:
                     whole = pixels
                 before = pixels
-                yield _streamed(as_float(whole, pixel_range, self.device), missing, paths, pixels)
+                yield _streamed(
+                    as_float(whole, pixel_range, self.device), missing, paths, pixels, sizes
+                )
         warn_of(self._reader.notes, len(self._reader.files))
 
     def _gathered(
         self, pictures: Iterator[tuple[Path, NDArray[Any] | None]]
-    ) -> Iterator[tuple[tuple[Path, ...], NDArray[Any]]]:
+    ) -> Iterator[tuple[tuple[Path, ...], NDArray[Any], tuple[tuple[int, int], ...]]]:
         """Give the pictures that can be used a batch at a time, the last one with what is left."""
         size = min(self.batch_size, len(self._reader.files))
         paths: list[Path] = []
+        sizes: list[tuple[int, int]] = []
         for path, picture in pictures:
             if picture is None:
                 continue
@@ -143,14 +149,19 @@ class PictureStream:
                 pixels = np.empty((size, *self.image_shape), picture.dtype)
             put(picture, pixels[len(paths)])
             paths.append(path)
+            sizes.append(self._reader.original)
             if len(paths) == size:
-                yield tuple(paths), pixels
-                paths = []
+                yield tuple(paths), pixels, tuple(sizes)
+                paths, sizes = [], []
         if paths:
-            yield tuple(paths), pixels[: len(paths)]
+            yield tuple(paths), pixels[: len(paths)], tuple(sizes)
 
 
 def _streamed(
-    images: torch.Tensor, repeated: int, paths: tuple[Path, ...], pixels: NDArray[Any]
+    images: torch.Tensor,
+    repeated: int,
+    paths: tuple[Path, ...],
+    pixels: NDArray[Any],
+    sizes: tuple[tuple[int, int], ...],
 ) -> Streamed:
-    return Streamed(Batch(images, images, repeated=repeated), paths, pixels)
+    return Streamed(Batch(images, images, repeated=repeated), paths, pixels, sizes)

@@ -29,6 +29,7 @@ from recon_anomaly.pictures import list_pictures
 from recon_anomaly.saving import load
 from recon_anomaly.writing import check_writable, make_folder, whole_file
 
+from .locating import Regions
 from .progress import counted
 from .skipping import list_skipped
 
@@ -50,20 +51,27 @@ def run_score(
     device: str,
     dask: str | None = None,
     false_discovery: float | None = None,
+    regions: Path | None = None,
+    coco: Path | None = None,
+    limits: dict[str, float] | None = None,
+    every_picture: bool = False,
 ) -> None:
     """Score files and folders with a saved detector, while the files are decoded.
 
     What is held of the pictures is a few batches and `WAITING` heat maps, however many there are; of a
     picture that is done remain its path and its score. With ``false_discovery`` the labels are those of
-    `discoveries`, over all pictures of this call; the decisions stay those of the detector's threshold.
+    `discoveries`, over all pictures of this call; the decisions stay those of the detector's threshold. ``regions`` and
+    ``coco`` are files of regions, of which ``limits`` has what `Limits.of` takes.
     """
     if false_discovery is not None and not 0 < false_discovery < 1:
         raise typer.BadParameter(
             f"--false-discovery {false_discovery:g}: a share between 0 and 1 is wanted"
         )
-    if dask is not None and maps is not None:
+    located = Regions(regions, coco, limits or {}, every_picture, false_discovery is not None)
+    if dask is not None and (maps is not None or located.wanted):
+        option = "--maps" if maps is not None else "--coco" if regions is None else "--regions"
         raise typer.BadParameter(
-            "--maps and --dask: maps are not sent over the network; score the pictures that are of "
+            f"{option} and --dask: maps are not sent over the network; score the pictures that are of "
             "interest again, without --dask"
         )
     if csv is not None:
@@ -78,6 +86,7 @@ def run_score(
         detector = load(file, device=device if workers is None else "cpu", weights=weights)
         if false_discovery is not None:
             _warn_of_few(len(detector.calibration_scores_), false_discovery)
+        located.begin(detector)
         paths = [
             path
             for place in places
@@ -94,6 +103,7 @@ def run_score(
                 scored += found.paths
                 scores.extend(found.scores.tolist())
                 if isinstance(found, ScoredFiles):
+                    located.see(found)
                     for picture in zip(found.paths, found.pixels, found.maps, strict=True):
                         draw(*picture, detector.map_scale_)
                 progress(len(scored) + len(skipped))
@@ -104,6 +114,7 @@ def run_score(
         anomalous = -np.array(scores) - detector.offset_ < 0
     else:
         anomalous = discoveries(values, false_discovery)
+    located.write(anomalous, places)
     _write(lambda: _rows(scored, scores, detector.offset_, anomalous, values), csv, as_json)
     print(f"{len(scored)} pictures, {anomalous.sum()} anomalous", file=sys.stderr)
     if false_discovery is not None:

@@ -1,0 +1,112 @@
+"""Regions as files: a table for spreadsheets, and COCO's JSON for tools that draw and label."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+from .regions import Located
+
+__all__ = ["COLUMNS", "coco", "path_cell", "write_table"]
+
+COLUMNS = ("path", "region", "x", "y", "width", "height", "area", "mean", "maximum")
+"""The columns of the table; ``region`` counts those of a picture from 1 on."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def path_cell(path: str | os.PathLike[str]) -> str:
+    """Return a path as a text that no spreadsheet takes for a formula: the same file, begun with "./" where it must be.
+
+    Examples
+    --------
+    >>> path_cell("new/a.png"), path_cell("=1+1.png")
+    ('new/a.png', './=1+1.png')
+    """
+    text = os.fspath(path)
+    return f"{os.curdir}{os.sep}{text}" if text.startswith(_FORMULA) else text
+
+
+def write_table(located: Iterable[Located], file: IO[str]) -> None:
+    """Write a CSV line for each region, with a header line; numbers in full precision.
+
+    Parameters
+    ----------
+    located : iterable of Located
+        In their order; a picture without regions has no line, one without a file an empty path.
+    file : text file
+        Opened with ``newline=""``.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for picture in located:
+        path = "" if picture.path is None else path_cell(picture.path)
+        for number, region in enumerate(picture.regions, 1):
+            writer.writerow((path, number, *region.box, region.area, region.mean, region.maximum))
+
+
+def coco(
+    located: Iterable[Located], *, root: str | os.PathLike[str] | None = None
+) -> dict[str, Any]:
+    """Return pictures and regions as COCO's object annotations, for ``json.dump``.
+
+    ``images`` has every picture, also those without regions; their ``file_name`` is the path, with slashes.
+    ``annotations`` has a region each: ``bbox`` and ``area`` in pixels of the file, ``segmentation`` as polygons that cover
+    it exactly, ``score`` its maximum in the scorer's unit, no share. The one category is "anomaly". Ids begin with 1.
+
+    Parameters
+    ----------
+    located : iterable of Located
+        Of files.
+    root : path, optional
+        A folder that all files are in; file names are then relative to it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from recon_anomaly.regions import find_regions
+    >>> regions = find_regions(np.array([[0.0, 1.0]]), 0.5, size=(2, 4))
+    >>> found = coco([Located(Path("a.png"), (2, 4), 1.0, True, regions)])
+    >>> found["images"][0]["file_name"], found["annotations"][0]["bbox"]
+    ('a.png', [2.0, 0.0, 2.0, 2.0])
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, picture in enumerate(located, 1):
+        path = Path("" if picture.path is None else picture.path)
+        height, width = picture.size
+        images.append(
+            {
+                "id": number,
+                "file_name": (path if root is None else path.relative_to(root)).as_posix(),
+                "width": width,
+                "height": height,
+                "score": picture.score,
+                "anomalous": picture.anomalous,
+            }
+        )
+        for region in picture.regions:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": 1,
+                    "bbox": list(region.box),
+                    "area": region.area,
+                    "segmentation": [ring.ravel().tolist() for ring in region.contours()],
+                    "iscrowd": 0,
+                    "score": region.maximum,
+                    "mean": region.mean,
+                }
+            )
+    return {
+        "info": {"description": f"regions found by recon-anomaly {version('recon-anomaly')}"},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "anomaly", "supercategory": "anomaly"}],
+    }
