@@ -78,7 +78,7 @@ def test_sixteen_bit_colours_are_reduced_with_a_note(tmp_path):
     """Pillow keeps 8 of 16 bits of colour; that is not silent."""
     path = tmp_path / "a.ppm"
     path.write_bytes(b"P6 1 1 65535\n" + np.array([65535, 0, 257], ">u2").tobytes())
-    pixels, notes = decode(path, None, False)
+    pixels, notes, _ = decode(path, None, False)
     assert pixels.ravel().tolist() == [255, 0, 1]
     assert notes == ["16-bit colours, which were reduced to 8 bits"]
 
@@ -132,7 +132,7 @@ def test_first_frame_with_a_note(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     options = {"lossless": True} if ending == "webp" else {}
     frames[0].save(path, save_all=True, append_images=frames[1:], **options)
-    pixels, notes = decode(path, None, False)
+    pixels, notes, _ = decode(path, None, False)
     assert pixels.min() == 255
     assert notes == ["several frames, of which only the first was read"]
 
@@ -266,3 +266,16 @@ def test_unreadable_mask_is_an_error(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(PictureError, match=r"a\.png cannot be used: it is empty"):
         read_mask(tmp_path / "a.png", (4, 4))
+
+
+@pytest.mark.parametrize("size", [None, (5, 7), (100, 90)])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_the_size_is_that_of_the_upright_picture(name, orientation, size, save):
+    """Whatever it is resized to, and whether the decoder of JPEG was asked for a smaller one."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(name, np.zeros((40, 101), np.uint8), exif=exif.tobytes())
+    found = decode(path, size, luminance=False)
+    assert found.size == ((101, 40) if orientation in (6, 8) else (40, 101))
+    assert found.pixels.shape[:2] == (size or found.size)
