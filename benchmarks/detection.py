@@ -26,14 +26,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detection_figures import image_figures, pixel_figures
-from detection_folders import PICTURES, masks_of, read_set, write_folder
+from detection_figures import image_figures
+from detection_folders import PICTURES, read_set, write_folder
 from detection_rows import Row, add_options, last_line, rows_of, versions_of
 from detection_table import tables
 from timing import PEERS, machine, processors
 
 from recon_anomaly.benchdata import BenchData
 from recon_anomaly.errors import ReconAnomalyError
+from recon_anomaly.masks import Masks
+from recon_anomaly.pixelmetrics import pixel_figures
 from recon_anomaly.settings import key_of
 from recon_anomaly.writing import check_writable, whole_file
 
@@ -96,7 +98,7 @@ def measure(
         drop_leaked=options.drop_leaked,
         split_by_part=options.split_by_part,
     )
-    masks = masks_of(folder, data)
+    masks = data.test.masks
     common = {
         "data": data.name,
         "data_checksum": data.checksum(),
@@ -174,7 +176,7 @@ def ask(
 def judged(
     answer: Mapping[str, Any],
     data: BenchData,
-    masks: Sequence[np.ndarray | None] | None,
+    masks: Masks | None,
     place: Path,
 ) -> dict[str, Any]:
     """Return the answer with the figures, which are made of its scores and maps alone."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from recon_anomaly import find_labelled
 from recon_anomaly.benchdata import BenchData, from_folder
+from recon_anomaly.masks import Masks
 from recon_anomaly.store import Pictures
 
 PICTURES = "pictures"
@@ -32,37 +31,7 @@ def read_set(
     return data.without(data.leakage.leaked) if drop_leaked else data
 
 
-def masks_of(folder: str, data: BenchData) -> list[np.ndarray | None] | None:
-    """Return the mask (h, w) of each test picture, True where it is defective; None where nobody knows.
-
-    A good picture is good everywhere. A defective one whose mask is missing or empty has none, since pixels of it are
-    defective. Masks are resized by taking the nearest pixel, which keeps the share of a thin defect. Where no
-    defective picture has a mask, the result is None.
-    """
-    found = find_labelled(folder)
-    files = dict(zip(found.test, found.masks, strict=True))
-    masks: list[np.ndarray | None] = []
-    for path, label in zip(data.test.pictures.paths or (), data.test.labels, strict=True):
-        mask = None if label else np.zeros(data.image_size, bool)
-        if label and files[path] is not None:
-            drawn = read_mask(files[path], data.image_size)
-            mask = drawn if drawn.any() else None
-        masks.append(mask)
-    known = any(mask is not None and mask.any() for mask in masks)
-    return masks if known else None
-
-
-def read_mask(path: Path, image_size: tuple[int, int]) -> np.ndarray:
-    """Return a mask (h, w), True above the middle gray."""
-    height, width = image_size
-    with Image.open(path) as image:
-        gray = image.convert("L").resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(gray) > 127
-
-
-def write_folder(
-    place: Path, data: BenchData, masks: Sequence[np.ndarray | None] | None, seed: int
-) -> None:
+def write_folder(place: Path, data: BenchData, masks: Masks | None, seed: int) -> None:
     """Write ``train``, ``validation`` and ``test`` of one seed as PNG below ``pictures``, which a contender is told of.
 
     What is known of the test pictures stands beside, in ``protocol.json`` and ``masks``.
@@ -76,7 +45,8 @@ def write_folder(
         _write(place / PICTURES / part, pictures)
     (place / "masks").mkdir()
     names: list[str | None] = [None] * len(data.test.labels)
-    for number, mask in enumerate(masks or ()):
+    for number in range(0 if masks is None else len(masks)):
+        mask = masks[number]
         if mask is not None:
             names[number] = f"masks/{number:06d}.png"
             Image.fromarray(mask).save(place / names[number])

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from recon_anomaly import run_bench
 from recon_anomaly.backbones import Backbone
 from recon_anomaly.benchdata import from_folder
+from recon_anomaly.decoding import read_mask
 from recon_anomaly.resampling import draw_resamples
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -245,7 +246,7 @@ def test_a_loop_stops_before_the_time_limit(module, monkeypatch):
 def test_an_answer_that_cannot_be_judged_is_an_error(module, labelled, tmp_path, answer, error):
     """Too few scores, such as are no numbers, and maps of another size are said, not mended."""
     data = from_folder(labelled, 16)
-    masks = module("detection_folders").masks_of(str(labelled), data)
+    masks = data.test.masks
     np.save(tmp_path / "maps.npy", np.zeros((8, 4, 4)))
     whole = {"scores": [1.0] * 8, "validation_scores": [1.0], "has_maps": False}
     assert module("detection").judged(whole | answer, data, masks, tmp_path) == {"error": error}
@@ -255,7 +256,7 @@ def test_what_is_written_is_what_the_library_reads(module, labelled, tmp_path):
     """Pictures and masks come back bit for bit, split as the bench splits them."""
     folders, detecting = module("detection_folders"), module("detecting")
     data = folders.read_set(str(labelled), 12)
-    masks = folders.masks_of(str(labelled), data)
+    masks = data.test.masks
     place = tmp_path / "place"
     folders.write_folder(place, data, masks, 5)
     train, validation = data.split_validation(0.2, 5)
@@ -267,7 +268,7 @@ def test_what_is_written_is_what_the_library_reads(module, labelled, tmp_path):
     known = json.loads((place / "protocol.json").read_text())
     assert (known["labels"], known["kinds"][0], known["seed"]) == ([0] * 4 + [1] * 4, "good", 5)
     for name, mask in zip(known["masks"], masks, strict=True):
-        assert (folders.read_mask(place / name, (12, 12)) == mask).all()
+        assert (read_mask(place / name) == mask).all()
     assert [int(mask.any()) for mask in masks] == known["labels"]
 
 
@@ -279,84 +280,8 @@ def test_leaked_pictures_are_dropped_with_their_masks(module, labelled):
     assert len(folders.read_set(str(labelled), 16).test.labels) == 8
     data = folders.read_set(str(labelled), 16, drop_leaked=True)
     assert data.test.labels.tolist() == [0] * 4 + [1] * 3
-    masks = folders.masks_of(str(labelled), data)
+    masks = data.test.masks
     assert [int(np.argwhere(mask)[0, 0]) for mask in masks[4:]] == [4, 6, 7]
-
-
-def test_a_defect_whose_mask_is_missing_or_empty_is_unknown(module, labelled):
-    """Its pixels are neither good nor defective; without any mask there are no figures of pixels."""
-    folders = module("detection_folders")
-    truth = labelled / "ground_truth" / "spot"
-    (truth / "001_mask.png").unlink()
-    Image.fromarray(np.zeros((16, 16), np.uint8)).save(truth / "002_mask.png")
-    data = from_folder(labelled, 16)
-    masks = folders.masks_of(str(labelled), data)
-    assert [mask is None for mask in masks] == [False] * 5 + [True, True, False]
-    for path in truth.iterdir():
-        path.unlink()
-    truth.rmdir()
-    truth.parent.rmdir()
-    assert folders.masks_of(str(labelled), from_folder(labelled, 16)) is None
-
-
-def test_aupro_by_hand(module):
-    """Two regions, one of four pixels and one of a single pixel, weigh the same."""
-    figures = module("detection_figures")
-    mask = np.zeros((4, 4), bool)
-    mask[:2, :2] = mask[3, 3] = True
-    scores = np.zeros((4, 4))
-    scores[:2, :2] = [[9, 8], [5, 5]]  # two pixels above all good ones, two below one of them
-    scores[3, 3] = 0.5  # below two of the eleven good ones
-    scores[0, 3], scores[2, 0] = 6, 1
-    # At a false positive rate below 1/11 half of the first region exceeds, then all of it; from 2/11 on the second, too.
-    overlap = [(1 / 11, 0.25), (1 / 11, 0.5), (0.3 - 2 / 11, 1.0)]
-    wanted = sum(width * height for width, height in overlap) / 0.3
-    assert figures.aupro(scores[None], [mask]) == pytest.approx(wanted)
-    # Above 2/11 nothing is left to find.
-    assert figures.aupro(scores[None], [mask], limit=1 / 11) == pytest.approx(0.25)
-
-
-@pytest.mark.parametrize("levels", [4, 1000])
-def test_figures_of_pixels_are_those_of_scikit_learn(module, levels):
-    """With many ties and with none, against its weighted curve, cut off at the limit by interpolation."""
-    figures = module("detection_figures")
-    rng = np.random.default_rng(levels)
-    masks = rng.random((3, 12, 12)) < 0.2
-    masks[1] = False
-    maps = rng.integers(0, levels, masks.shape) / levels + 0.3 * masks
-    weights = np.ones(masks.shape)
-    regions = 0
-    for mask, weight in zip(masks, weights, strict=True):
-        for region in _regions(mask):
-            regions += 1
-            weight[tuple(zip(*region, strict=True))] = 1 / len(region)
-    assert regions > 3
-    rates, overlaps, _ = roc_curve(
-        masks.ravel(), maps.ravel(), sample_weight=weights.ravel(), drop_intermediate=False
-    )
-    inside = rates < 0.3
-    x = np.append(rates[inside], 0.3)
-    y = np.append(overlaps[inside], np.interp(0.3, rates, overlaps))
-    assert figures.aupro(maps, list(masks)) == pytest.approx(np.trapezoid(y, x) / 0.3)
-    found = figures.pixel_figures(maps, [None, *masks[1:]])
-    known = roc_auc_score(masks[1:].ravel(), maps[1:].ravel())
-    assert found["pixel_auroc"] == pytest.approx(known)
-    assert found["aupro"] == pytest.approx(figures.aupro(maps[1:], list(masks[1:])))
-    assert found["pixel_pictures"] == 2
-
-
-def _regions(mask):
-    """Return the regions of a mask as lists of (row, column), grown pixel by pixel; corners touch."""
-    left = {(int(row), int(column)) for row, column in np.argwhere(mask)}
-    while left:
-        region, edge = [], [left.pop()]
-        while edge:
-            row, column = edge.pop()
-            region.append((row, column))
-            near = {(row + a, column + b) for a in (-1, 0, 1) for b in (-1, 0, 1)} & left
-            left -= near
-            edge += near
-        yield region
 
 
 def _record(label, seed, scores, data="parts", **more):

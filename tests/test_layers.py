@@ -24,7 +24,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "audit",
         "fingerprints",
     }
-    | {"outlines", "regions"},
+    | {"outlines", "regions", "pixelmetrics", "masks"},
     {
         "backbones",
         "efficientnet_lite",
@@ -66,6 +66,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
     | {
         "cells",
         "kinds",
+        "pixeltable",
         "report",
         "comparison",
         "weighting",

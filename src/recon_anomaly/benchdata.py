@@ -16,6 +16,7 @@ from .audit import Leakage, find_leakage
 from .datasets import find_labelled
 from .errors import InputError
 from .inputs import split_validation
+from .masks import GOOD, Masks, read_masks
 from .parts import find_parts, hold_out_parts
 from .pictures import read_pictures
 from .protocols import Corruptor
@@ -39,12 +40,13 @@ DEFECTS = "defects"
 
 @dataclass(frozen=True)
 class LabelledPictures:
-    """Labelled pictures: 1 is anomalous; ``kinds`` says "good" or the kind of defect."""
+    """Labelled pictures: 1 is anomalous; ``kinds`` says "good" or the kind of defect, ``masks`` where it is."""
 
     name: str
     pictures: Pictures
     labels: np.ndarray
     kinds: tuple[str, ...]
+    masks: Masks | None = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +127,17 @@ class BenchData:
         tested = np.append(good[held_out], len(self.train) + defective)
         kinds = ("good",) * len(held_out) + tuple(self.test.kinds[k] for k in defective)
         labels = np.repeat([0, 1], [len(held_out), len(defective)])
+        masks = self.test.masks
+        if masks is not None:
+            masks = replace(
+                masks, rows=np.append(np.full(len(self.train), GOOD), masks.rows)[tested]
+            )
         return replace(
             self,
             name=f"{self.name}, split by part ({len(np.unique(parts[kept]))} to train, "
             f"{len(np.unique(parts[held_out]))} to test)",
             train=every.take(good[kept]),
-            test=LabelledPictures(self.test.name, every.take(tested), labels, kinds),
+            test=LabelledPictures(self.test.name, every.take(tested), labels, kinds, masks),
             parts=parts[kept],
         )
 
@@ -160,6 +167,7 @@ class BenchData:
             self.test.pictures.take(kept),
             self.test.labels[kept],
             tuple(self.test.kinds[position] for position in kept),
+            None if self.test.masks is None else self.test.masks.take(kept),
         )
         return replace(self, test=test)
 
@@ -196,7 +204,15 @@ def from_folder(
     kind_of = dict(zip(found.test, found.test_kinds, strict=True))
     kinds = tuple(kind_of[path] for path in test.paths or ())
     labels = np.array([kind != "good" for kind in kinds], dtype=np.int64)
-    tests = LabelledPictures(DEFECTS, test, labels, kinds)
+    mask_of = dict(zip(found.test, found.masks, strict=True))
+    masks = read_masks(
+        [mask_of[path] for path in test.paths or ()],
+        labels,
+        (height, width),
+        on_error=on_error,
+        memory_budget=memory_budget,
+    )
+    tests = LabelledPictures(DEFECTS, test, labels, kinds, masks)
     name = Path(folder).resolve().name
     spare = None
     if found.validation_defects:

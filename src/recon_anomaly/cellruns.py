@@ -172,7 +172,13 @@ def train(
             if missing.scorer == scorer:
                 test = ground.tests[missing.test]
                 record = record_of(
-                    missing.settings, scored, test, data, defect_scores=defects, observed=seen
+                    missing.settings,
+                    scored,
+                    test,
+                    data,
+                    defect_scores=defects,
+                    observed=seen,
+                    memory_budget=budget,
                 )
                 yield record | more
     return detector

@@ -21,8 +21,10 @@ from .detector import BaseDetector, Observed
 from .errors import SavedFileError
 from .metrics import ranking_metrics
 from .observations import figures_of_epochs
+from .pixelmetrics import PIXEL, pixel_figures
 from .resampling import draw_resamples, percentile_intervals, resampled_ranking
 from .settings import key_of
+from .store import allocate, budget_of
 from .writing import check_writable
 
 __all__ = ["read_records", "record_of", "start_records", "trivial_record"]
@@ -69,6 +71,7 @@ def record_of(
     *,
     defect_scores: np.ndarray | None = None,
     observed: Sequence[Observed] = (),
+    memory_budget: int | None = None,
 ) -> dict[str, Any]:
     """Score a test set with a fitted detector and return the record of it.
 
@@ -89,10 +92,11 @@ def record_of(
         What the detector made of the defects to validate on, where there are some.
     observed : sequence of Observed
         What the network made of the set's own test pictures after every epoch.
+    memory_budget : int, optional
+        Bytes of anomaly maps that are kept in memory where the test set has masks; more of them wait in a
+        temporary file. A quarter of what is free if None.
     """
-    started = time.perf_counter()
-    scores = detector.anomaly_score(test.pictures)
-    seconds = time.perf_counter() - started
+    scores, seconds, pixels = _scored(detector, test, memory_budget)
     history = detector.history_
     counts = draw_resamples(test.labels)
     own, trained = test.name == DEFECTS, history.planned_epochs > 0
@@ -114,6 +118,7 @@ def record_of(
         "validation_defect_scores": None if defect_scores is None else defect_scores.tolist(),
         "validation_auroc": auroc,
         **_ranking(test.labels, scores, counts),
+        **pixels,
         "decisions": decisions_of(scores, test.labels, -detector.offset_, counts, chosen),
         "observed": figures,
         "device": str(detector._device()),
@@ -159,6 +164,28 @@ def _settings_and_counts(
         "n_test_good": int((test.labels == 0).sum()),
         "n_test_anomalous": int((test.labels == 1).sum()),
     }
+
+
+def _scored(
+    detector: BaseDetector, test: LabelledPictures, memory_budget: int | None
+) -> tuple[np.ndarray, float, dict[str, Any]]:
+    """Return the scores, the seconds that they took, and the figures of pixels, where there are masks."""
+    if test.masks is None:
+        started = time.perf_counter()
+        scores = detector.anomaly_score(test.pictures)
+        return scores, time.perf_counter() - started, dict.fromkeys(PIXEL)
+    shape = (len(test.pictures), *test.pictures.shape[:2])
+    maps = allocate(shape, np.float32, budget_of(memory_budget))
+    scores = np.empty(len(maps))
+    seconds, done = 0.0, 0
+    started = time.perf_counter()
+    for score, batch in detector.iter_scores(test.pictures):
+        seconds += time.perf_counter() - started
+        scores[done : done + len(score)] = score
+        maps[done : done + len(score)] = batch
+        done += len(score)
+        started = time.perf_counter()  # to keep the maps is no part of scoring
+    return scores, seconds, pixel_figures(maps, test.masks)
 
 
 def _ranking(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from .decisions import (
 from .errors import InputError
 from .kinds import kinds_table
 from .metrics import DECISION, RANKING
+from .pixeltable import pixels_table
 from .rows import made_by
 from .trainings import ended_early, said, size_of, training
 
@@ -57,7 +58,8 @@ _Rows = dict[tuple[str, ...], list[_Record]]
 def tables(records: Iterable[_Record], *, rules: Sequence[str] = DEFAULT_RULES) -> list[Table]:
     """Summarise a bench's records: for each test set a table of figures, then one of decisions.
 
-    Where a test set has several kinds of defect, a third one has the AUROC against each. A figure
+    Where a test set has several kinds of defect, a third one has the AUROC against each, and where it has masks a
+    last one has figures over pixels. A figure
     with a bracket has its 95 % bootstrap interval over pictures there (the mean of the seeds'
     intervals); with several seeds ± is the standard deviation over them, and counts and thresholds
     are means. "(oracle)" marks a rule that looks at the test labels. The trivial row
@@ -94,6 +96,7 @@ def tables(records: Iterable[_Record], *, rules: Sequence[str] = DEFAULT_RULES) 
             _figures(title, heads, rows, shown),
             _decisions(title, heads, rows, shown),
             kinds_table(title, heads, rows),
+            pixels_table(title, heads, rows),
         ]
     return [table for table in found if table is not None]
 

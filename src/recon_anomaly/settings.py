@@ -81,7 +81,13 @@ class Settings:
             "seed": seed,
             "scorer": scorer,
             "test_set": test,
+            **self._masks(test),
         }
+
+    def _masks(self, test: str) -> dict[str, str]:
+        """Return the checksum of the masks, where there are some: else the key stays what it was."""
+        masks = self.data.test.masks
+        return {} if masks is None or test != DEFECTS else {"masks": masks.checksum}
 
 
 def _denoising(row: Row) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .metrics import DECISION, RANKING
+from .pixelmetrics import PIXEL
 
 __all__ = ["COLUMNS", "csv_text"]
 
@@ -75,6 +76,8 @@ COLUMNS = (
     *_SETTINGS,
     *_COUNTS,
     *_with_ends(RANKING),
+    *PIXEL,
+    "pixel_pictures",
     "validation_auroc",
     *_DECIDED,
     *_with_ends(DECISION),

@@ -1,0 +1,44 @@
+"""How well anomaly maps show where a picture is defective: figures over pixels, in a table of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .cells import Table, mean_of
+from .pixelmetrics import LIMIT, PIXEL
+
+__all__ = ["pixels_table"]
+
+_Record = Mapping[str, Any]
+
+
+def pixels_table(
+    title: str, heads: Sequence[str], rows: Mapping[tuple[str, ...], Sequence[_Record]]
+) -> Table | None:
+    """Return the figures over the pixels of the pictures with masks; None where no record has any.
+
+    Parameters
+    ----------
+    title : str
+        Stands after "Pixels: ".
+    heads : sequence of str
+        The names of the first columns; the first as many texts of a row's key stand in them.
+    rows : mapping of tuple of str to sequence of mapping
+        The records of each row, one a seed, all of one test set. Rows without figures of pixels are left out.
+    """
+    cells = []
+    counts: set[int] = set()
+    for row, records in rows.items():
+        figures = [[record.get(name) for record in records] for name in PIXEL]
+        if any(value is not None for values in figures for value in values):
+            cells.append((*row[: len(heads)], *map(mean_of, figures)))
+            counts |= {int(record["pixel_pictures"]) for record in records}
+    if not cells:
+        return None
+    columns = (*heads, "pixel AUROC", "pixel average precision", "AUPRO")
+    note = (
+        f"over the {'/'.join(map(str, sorted(counts)))} test pictures that are good or have a mask; AUPRO is the mean "
+        f"overlap of defective regions up to a false positive rate of {LIMIT:g}, divided by it; no intervals"
+    )
+    return Table(f"Pixels: {title}", columns, tuple(cells), (note,))
