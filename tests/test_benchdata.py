@@ -6,7 +6,7 @@ from PIL import Image
 
 from recon_anomaly import benchdata, find_leakage, make_parts
 from recon_anomaly.benchdata import BenchData, LabelledPictures, corrupted, embedded, from_folder
-from recon_anomaly.errors import InputError
+from recon_anomaly.errors import InputError, PictureError, PictureWarning
 from recon_anomaly.registry import build
 from recon_anomaly.store import from_array
 
@@ -193,3 +193,59 @@ def test_validation_pictures_are_held_out_by_part_too():
     data = _with_copies()
     sizes = [len(part) for part in data.split_validation(0.25, seed=1)]
     assert sizes == [12, 4]
+
+
+@pytest.fixture
+def masked(tmp_path):
+    """A folder of mvtec layout, 16 x 16: 10 good to train on, 3 good and 3 spotted, the last without a mask."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train/good", 10), ("test/good", 3), ("test/spot", 3)):
+        for number in range(count):
+            pixels = rng.integers(80, 120, (16, 16)).astype(np.uint8)
+            path = tmp_path / "parts" / part / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+            if part == "test/spot" and number < 2:
+                mask = np.zeros((32, 32), np.uint8)
+                mask[2 * number : 2 * number + 2, 4:8] = 255
+                truth = tmp_path / "parts" / "ground_truth" / "spot"
+                truth.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(mask).save(truth / f"{number}_mask.png")
+    return tmp_path / "parts"
+
+
+def places(masks):
+    """Where each mask begins; "good" and None for those without."""
+    return [
+        mask if mask is None else np.argwhere(mask)[0].tolist() if mask.any() else "good"
+        for mask in masks
+    ]
+
+
+def test_a_folder_is_read_with_its_masks(masked):
+    """At the pictures' size, parallel to the test pictures, and in step with them when some are left out."""
+    data = from_folder(masked, 16)
+    assert places(data.test.masks) == ["good", "good", "good", [0, 2], [1, 2], None]
+    assert places(data.without([0, 3]).test.masks) == ["good", "good", [1, 2], None]
+    for path in masked.rglob("*_mask.png"):
+        path.unlink()
+    assert from_folder(masked, 16).test.masks is None
+
+
+def test_masks_stay_with_their_pictures_when_parts_are_split(masked, monkeypatch):
+    """Good pictures that were to be trained on have none to have; defective ones keep theirs."""
+    monkeypatch.setattr(benchdata, "find_parts", lambda pictures: np.arange(len(pictures)))
+    data = from_folder(masked, 16).by_part()
+    good = int((data.test.labels == 0).sum())
+    assert good > 0
+    assert places(data.test.masks) == ["good"] * good + [[0, 2], [1, 2], None]
+
+
+def test_a_mask_that_cannot_be_read_ends_it_or_is_unknown(masked):
+    """As with pictures, where unreadable ones are left out a warning tells of it."""
+    (masked / "ground_truth" / "spot" / "0_mask.png").write_bytes(b"none")
+    with pytest.raises(PictureError, match="0_mask"):
+        from_folder(masked, 16)
+    with pytest.warns(PictureWarning, match="1 of 2 masks"):
+        data = from_folder(masked, 16, skip_unreadable=True)
+    assert places(data.test.masks)[3:] == [None, [1, 2], None]

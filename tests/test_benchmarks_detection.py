@@ -281,7 +281,7 @@ def test_leaked_pictures_are_dropped_with_their_masks(module, labelled):
     data = folders.read_set(str(labelled), 16, drop_leaked=True)
     assert data.test.labels.tolist() == [0] * 4 + [1] * 3
     masks = data.test.masks
-    assert [int(np.argwhere(mask)[0, 0]) for mask in masks[4:]] == [4, 6, 7]
+    assert [int(np.argwhere(mask)[0, 0]) for mask in list(masks)[4:]] == [4, 6, 7]
 
 
 def _record(label, seed, scores, data="parts", **more):

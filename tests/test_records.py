@@ -1,14 +1,18 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from recon_anomaly import ReconstructionDetector, SavedFileError
 from recon_anomaly.benchdata import BenchData, LabelledPictures
 from recon_anomaly.decisions import decide
 from recon_anomaly.detector import Observed
 from recon_anomaly.inputs import split_validation
+from recon_anomaly.masks import GOOD, UNKNOWN, Masks
 from recon_anomaly.metrics import ranking_metrics
+from recon_anomaly.pixelmetrics import PIXEL
 from recon_anomaly.records import read_records, record_of, start_records, trivial_record
 from recon_anomaly.settings import key_of
 from recon_anomaly.store import from_array
@@ -146,3 +150,30 @@ def test_a_bench_starts_empty_or_where_it_was(tmp_path):
         start_records(path, False)
     with pytest.raises(SavedFileError, match="cannot write"):
         start_records(tmp_path / "no" / "records.jsonl", False)
+
+
+def test_figures_of_pixels_are_those_of_the_maps(data, detector):
+    """Scikit-learn agrees on the maps of the test pictures that are good or have a mask; scores stay the same bits."""
+    corner = np.zeros((1, 16, 16), bool)
+    corner[0, :5, :5] = True
+    rows = np.repeat([GOOD, 0], [10, 8])
+    rows[-1] = UNKNOWN
+    test = replace(data.test, masks=Masks(corner, rows))
+    record = record_of(SETTINGS, detector, test, data, memory_budget=0)
+    maps = detector.anomaly_map(data.test.pictures)[:17]
+    truth = np.stack([test.masks[k] for k in range(17)])
+    assert record["scores"] == record_of(SETTINGS, detector, data.test, data)["scores"]
+    assert record["pixel_auroc"] == pytest.approx(roc_auc_score(truth.ravel(), maps.ravel()))
+    assert record["pixel_average_precision"] == pytest.approx(
+        average_precision_score(truth.ravel(), maps.ravel())
+    )
+    assert 0 < record["aupro"] <= 1
+    assert record["pixel_pictures"] == 17
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_without_masks_there_are_no_figures_of_pixels(data, detector):
+    """They are unknown, and the number of pictures is not there."""
+    record = record_of(SETTINGS, detector, data.test, data)
+    assert {record[name] for name in PIXEL} == {None}
+    assert "pixel_pictures" not in record

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from recon_anomaly.bench import run_bench
 from recon_anomaly.errors import InputError
 from recon_anomaly.metrics import pr_auc
 from recon_anomaly.report import HOW_TO_READ, markdown, tables
@@ -379,3 +380,14 @@ def test_what_the_page_says_of_chance_is_true():
     scores = np.random.default_rng(0).random(10000)
     assert pr_auc(labels, scores) == pytest.approx(0.6, abs=0.02)
     assert pr_auc(labels, np.zeros(10000)) == pytest.approx(0.8)
+
+
+def test_figures_of_pixels_have_a_table_of_their_own():
+    """It comes last, of the records that have them."""
+    figures = {"pixel_auroc": 0.9, "pixel_average_precision": 0.5, "aupro": 0.7}
+    records = run_bench(models=["mean"], corruptors=[], image_size=16)
+    before = tables(records)
+    *found, pixels = tables([record | figures | {"pixel_pictures": 9} for record in records])
+    assert found == before
+    assert pixels.title.startswith("Pixels: embedded, defects")
+    assert {row[-3:] for row in pixels.rows} == {(".900", ".500", ".700")}

@@ -1,9 +1,11 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from recon_anomaly.benchdata import embedded
 from recon_anomaly.grid import UNTRAINED, Row
+from recon_anomaly.masks import Masks
 from recon_anomaly.registry import find
 from recon_anomaly.settings import Settings, key_of
 
@@ -109,3 +111,13 @@ def test_versions_of_a_schedules_parts_join_the_settings(settings, acme):
     assert made["plugins"] == {offer.distribution: offer.version}
     alone = settings.of(replace(CAE, schedule="warm-up"), 1, "mse", "defects")
     assert alone["plugins"] == made["plugins"]
+
+
+def test_masks_change_the_key_of_the_sets_own_records_alone(settings):
+    """Records of a set without masks keep their key, and so do those of corrupted copies."""
+    masks = Masks(np.ones((1, 16, 16), bool), np.zeros(len(settings.data.test.labels), int))
+    data = replace(settings.data, test=replace(settings.data.test, masks=masks))
+    masked = replace(settings, data=data)
+    own, other = (masked.of(CAE, 1, "mse", test) for test in ("defects", "objects"))
+    assert own == settings.of(CAE, 1, "mse", "defects") | {"masks": masks.checksum}
+    assert other == settings.of(CAE, 1, "mse", "objects")
