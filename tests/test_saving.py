@@ -859,6 +859,8 @@ def test_a_newer_format_says_who_wrote_it(saved):
     ("name", "wrong", "message"),
     [
         ("calibration_scores", lambda kept: kept.flip(0), "not finite and ascending"),
+        ("map_peaks", lambda kept: kept.flip(0), "not finite and ascending"),
+        ("map_peaks", lambda kept: kept[:0], "no row of float64"),
         ("calibration_scores", lambda kept: kept * float("nan"), "not finite and ascending"),
         ("calibration_scores", lambda kept: kept[:0], "no row of float64"),
         ("calibration_scores", lambda kept: kept.float(), "no row of float64"),
