@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 
 from recon_anomaly.fitted import FittedDetector, ScoredFiles
@@ -74,7 +75,7 @@ class Regions:
             every = self.every_picture or self.by_label
             self._found += located_in(found, self._offset, self._chosen, every_picture=every)
 
-    def write(self, anomalous: Sequence[bool], places: Sequence[Path]) -> None:
+    def write(self, anomalous: np.ndarray, places: Sequence[Path]) -> None:
         """Write the files; the labels are those of the pictures in their order."""
         if self._chosen is None:
             return
