@@ -22,6 +22,7 @@ from recon_anomaly.bench import iter_bench
 from recon_anomaly.benchdata import BenchData, LabelledPictures
 from recon_anomaly.decisions import decide
 from recon_anomaly.events import Begun, Cell, Failed, Fitted
+from recon_anomaly.pixelmetrics import PIXEL
 from recon_anomaly.records import read_records
 from recon_anomaly.report import tables
 from recon_anomaly.rows import row_names
@@ -664,3 +665,38 @@ def test_a_precision_that_the_device_does_not_know_shows_first(data, tmp_path, m
     with pytest.raises(InputError, match="not known to work on 'mps'"):
         run_bench("nowhere", precision="bfloat16", device="mps", out=out, **TINY)
     assert not out.exists()
+
+
+def test_masks_of_a_folder_give_figures_of_pixels(tmp_path, good, bad):
+    """Of the set's own defects alone, the same from another process, and the masks decide the records' key."""
+    parts = tmp_path / "parts"
+    for place, pictures in {
+        "train/good": good[:24],
+        "test/good": good[24:30],
+        "test/corner": bad,
+    }.items():
+        (parts / place).mkdir(parents=True)
+        for k, picture in enumerate(pictures):
+            Image.fromarray(picture[..., 0]).save(parts / place / f"{k}.png")
+    options = {"models": ["mean"], "corruptors": ["gaussian"], "image_size": 16}
+    without = run_bench(parts, **options)
+    mask = np.zeros((16, 16), np.uint8)
+    mask[:5, :5] = 255
+    (parts / "ground_truth" / "corner").mkdir(parents=True)
+    for k in range(len(bad)):
+        Image.fromarray(mask).save(parts / "ground_truth" / "corner" / f"{k}_mask.png")
+    records = run_bench(parts, **options)
+    own = [r["test_set"] == "defects" for r in records]
+    assert own == [False, True, False, True]
+    figures = [r.get("pixel_auroc") for r in records]
+    assert figures[:3] == [None] * 3
+    assert figures[3] > 0.99
+    assert records[3]["pixel_pictures"] == 14
+    changed = [r["key"] != w["key"] for r, w in zip(records, without, strict=True)]
+    assert changed == own
+    (again,) = [
+        record
+        for record in run_bench(parts, **options, jobs=1)
+        if record["test_set"] == "defects" and record["model"] == "mean"
+    ]
+    assert [again[name] for name in PIXEL] == [records[3][name] for name in PIXEL]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recon_anomaly import InputError
 from recon_anomaly.regionfiles import COLUMNS, coco, path_cell, write_table
 from recon_anomaly.regions import Located, find_regions
 
@@ -97,3 +98,5 @@ def test_what_has_no_file_has_an_empty_path():
     text = io.StringIO(newline="")
     write_table([picture], text)
     assert text.getvalue().splitlines()[1].startswith(",1,")
+    with pytest.raises(InputError, match="picture 1 has no file"):
+        coco([picture])

@@ -25,7 +25,7 @@ UNKNOWN = -2
 """In ``Masks.rows``: a defective picture, of which nobody knows where."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth to compare by
 class Masks:
     """A mask, or None where it is unknown, of each of n pictures: ``masks[k]``.
 

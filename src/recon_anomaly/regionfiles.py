@@ -6,9 +6,9 @@ import csv
 import os
 from collections.abc import Iterable
 from importlib.metadata import version
-from pathlib import Path
 from typing import IO, Any
 
+from .errors import InputError
 from .regions import Located
 
 __all__ = ["COLUMNS", "coco", "path_cell", "write_table"]
@@ -65,8 +65,14 @@ def coco(
     root : path, optional
         A folder that all files are in; file names are then relative to it.
 
+    Raises
+    ------
+    InputError
+        When a picture has no file.
+
     Examples
     --------
+    >>> from pathlib import Path
     >>> import numpy as np
     >>> from recon_anomaly.regions import find_regions
     >>> regions = find_regions(np.array([[0.0, 1.0]]), 0.5, size=(2, 4))
@@ -77,7 +83,12 @@ def coco(
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, picture in enumerate(located, 1):
-        path = Path("" if picture.path is None else picture.path)
+        path = picture.path
+        if path is None:
+            raise InputError(
+                f"picture {number} has no file, and COCO names pictures by their files; give detector.regions a folder or "
+                "paths, or take the table"
+            )
         height, width = picture.size
         images.append(
             {

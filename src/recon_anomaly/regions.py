@@ -17,7 +17,7 @@ TOUCHING = np.ones((3, 3), bool)
 """Pixels that touch at a corner belong together, as in the overlap of regions (`recon_anomaly.pixelmetrics`)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth to compare by
 class Region:
     """Pixels of an anomaly map that touch and exceed a threshold.
 
