@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from recon_anomaly import InputError, ReconstructionDetector, load
+from recon_anomaly.decoding import read_mask
 from recon_anomaly.locating import Limits, pixel_threshold
 
 
@@ -101,3 +102,20 @@ def test_limits_out_of_bounds_are_refused(detector, params, message):
     """The message says what was got and what is wanted."""
     with pytest.raises(InputError, match=message):
         Limits.of(detector, **params)
+
+
+def test_real_breaks_are_where_their_masks_are(real_data):
+    """Of large breaks of bottles, the region with the highest value touches the mask of the file in nine of ten."""
+    folder = real_data / "mvtec_bottle_320" / "bottle"
+    detector = ReconstructionDetector("pca", image_size=64, device="cpu").fit(
+        folder / "train" / "good"
+    )
+    located = detector.regions(folder / "test" / "broken_large")
+    touching = []
+    for found in located:
+        mask = read_mask(folder / "ground_truth" / "broken_large" / f"{found.path.stem}_mask.png")
+        assert found.size == mask.shape
+        x, y, width, height = (round(value) for value in found.regions[0].box)
+        touching.append(mask[y : y + height, x : x + width].any())
+    assert len(touching) == 20
+    assert sum(touching) >= 18
