@@ -7,6 +7,7 @@ from PIL import Image
 from recon_anomaly import benchdata, find_leakage, make_parts
 from recon_anomaly.benchdata import BenchData, LabelledPictures, corrupted, embedded, from_folder
 from recon_anomaly.errors import InputError, PictureError, PictureWarning
+from recon_anomaly.masks import GOOD
 from recon_anomaly.registry import build
 from recon_anomaly.store import from_array
 
@@ -206,8 +207,8 @@ def masked(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
             if part == "test/spot" and number < 2:
-                mask = np.zeros((32, 32), np.uint8)
-                mask[2 * number : 2 * number + 2, 4:8] = 255
+                mask = np.zeros((16, 16), np.uint8)
+                mask[number, 2:4] = 255
                 truth = tmp_path / "parts" / "ground_truth" / "spot"
                 truth.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(mask).save(truth / f"{number}_mask.png")
@@ -249,3 +250,52 @@ def test_a_mask_that_cannot_be_read_ends_it_or_is_unknown(masked):
     with pytest.warns(PictureWarning, match="1 of 2 masks"):
         data = from_folder(masked, 16, skip_unreadable=True)
     assert places(data.test.masks)[3:] == [None, [1, 2], None]
+
+
+def test_a_mask_of_another_size_than_its_picture_is_refused(masked):
+    """Both files and both sizes are named; where unreadable files are left out, nobody knows where the defect is."""
+    path = masked / "ground_truth" / "spot" / "1_mask.png"
+    Image.fromarray(np.full((8, 24), 255, np.uint8)).save(path)
+    message = r"1_mask\.png has 24 x 8 pixels, and its picture .*1\.png 16 x 16"
+    with pytest.raises(PictureError, match=message):
+        from_folder(masked, 16)
+    with pytest.warns(PictureWarning, match=f"1 of 2 masks .*{message}"):
+        data = from_folder(masked, 16, skip_unreadable=True)
+    assert places(data.test.masks)[3:] == [[0, 2], None, None]
+
+
+def test_the_embedded_defects_have_their_masks():
+    """Those that `make_parts` gives, parallel to the test pictures."""
+    test = embedded(16).test
+    parts = make_parts(image_size=16)
+    assert len(test.masks) == len(parts.masks) == len(test.labels)
+    for mask, drawn in zip(test.masks, parts.masks, strict=True):
+        assert np.array_equal(mask, drawn)
+
+
+@pytest.mark.parametrize("name", ["objects", "casting-defects", "salt-and-pepper"])
+def test_masks_of_copies_are_what_differs(name):
+    """Pixel by pixel of the rounded pictures; an original is good everywhere."""
+    data = embedded(16)
+    test = corrupted(data, name, build("corruptor", name)[0])
+    pixels = test.pictures.array
+    count = len(pixels) // 2
+    for k in range(count):
+        assert not test.masks[k].any()
+        assert np.array_equal(test.masks[count + k], (pixels[k] != pixels[count + k])[..., 0])
+
+
+def test_noise_is_everywhere_and_an_unchanged_copy_nowhere():
+    """Where most pixels differ there are no masks; a copy that rounding brings back is unknown."""
+    data = embedded(16)
+    assert corrupted(data, "noise", build("corruptor", "gaussian")[0]).masks is None
+
+    def once(image, rng):
+        spoiled = image.copy()
+        spoiled[0, 0] = np.float32(1.0 if rng.random() < 0.5 else image[0, 0, 0])
+        return spoiled, (spoiled != image).any(2)
+
+    masks = corrupted(data, "once", once).masks
+    assert set(masks.rows[: len(masks) // 2]) == {GOOD}
+    unknown = [mask is None for mask in masks]
+    assert 0 < sum(unknown) < len(masks) // 2

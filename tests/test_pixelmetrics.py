@@ -5,6 +5,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from recon_anomaly import InputError
 from recon_anomaly.masks import GOOD, UNKNOWN, Masks
 from recon_anomaly.pixelmetrics import PIXEL, pixel_figures
+from recon_anomaly.resampling import draw_resamples
 
 
 def grown(mask):
@@ -73,6 +74,37 @@ def test_a_picture_without_a_mask_is_left_out():
     masks = Masks(mask[None], np.array([UNKNOWN, 0, GOOD]))
     assert pixel_figures(maps, masks) == pixel_figures(maps[1:], [mask, np.zeros((5, 5), bool)])
     assert pixel_figures(maps, masks)["pixel_pictures"] == 2
+
+
+@pytest.mark.parametrize("levels", [5, 10**6])
+def test_intervals_are_those_of_repeated_pictures(levels, monkeypatch):
+    """Against the figures of each resample's pictures in full; AUROC exactly, the others by thresholds where scores are many."""
+    monkeypatch.setattr("recon_anomaly.pixelmetrics.CELLS", 100)
+    rng = np.random.default_rng(levels)
+    masks = rng.random((8, 12, 12)) < 0.25
+    masks[:3] = False
+    maps = rng.integers(0, levels, masks.shape) / levels + 0.4 * masks * rng.random((8, 1, 1))
+    drawn = draw_resamples(masks.any((1, 2)), resamples=40)
+    every = [
+        pixel_figures(np.repeat(maps, counts, axis=0), list(np.repeat(masks, counts, axis=0)))
+        for counts in drawn
+    ]
+    found = pixel_figures(maps, list(masks), resamples=40)
+    assert {name: found[name] for name in PIXEL} == {
+        name: pixel_figures(maps, list(masks))[name] for name in PIXEL
+    }
+    for name in PIXEL:
+        wanted = np.quantile([figures[name] for figures in every], [0.025, 0.975])
+        near = 1e-12 if name == "pixel_auroc" or levels == 5 else 0.005
+        assert found["intervals"][name] == pytest.approx(tuple(wanted), abs=near), name
+
+
+def test_resamples_without_a_good_pixel_are_left_out():
+    """Where pictures are defective everywhere, some resamples have no other; pictures without a mask are in none."""
+    maps = np.array([[[2.0, 3.0]], [[1.0, 4.0]], [[np.inf, 0.0]]])
+    masks = [np.array([[True, True]]), np.array([[False, True]]), None]
+    found = pixel_figures(maps, masks, resamples=50)
+    assert found["intervals"]["pixel_auroc"] == (1, 1)
 
 
 @pytest.mark.parametrize("defective", [False, True])

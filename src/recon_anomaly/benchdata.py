@@ -16,7 +16,7 @@ from .audit import Leakage, find_leakage
 from .datasets import find_labelled
 from .errors import InputError
 from .inputs import split_validation
-from .masks import GOOD, Masks, read_masks
+from .masks import GOOD, Masks, masks_of, read_masks
 from .parts import find_parts, hold_out_parts
 from .pictures import read_pictures
 from .protocols import Corruptor
@@ -36,6 +36,10 @@ __all__ = [
 
 DEFECTS = "defects"
 """Name of the test set of a data set's own defects."""
+
+
+MOST = 0.5
+"""Share of the pixels of corrupted copies; where more of them differ, none is where the defect is."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,8 @@ def embedded(image_size: int | tuple[int, int] = 64, *, seed: int = 42) -> Bench
     """Return the procedural castings, which need no download."""
     parts = make_parts(image_size=image_size, seed=seed)
     height, width = parts.train.shape[1:3]
-    test = LabelledPictures(DEFECTS, from_array(parts.test), parts.labels, parts.kinds)
+    masks = masks_of(parts.masks[parts.labels == 1], parts.labels)
+    test = LabelledPictures(DEFECTS, from_array(parts.test), parts.labels, parts.kinds, masks)
     spare = partial(from_array, parts.validation_defects)
     return BenchData("embedded", from_array(parts.train), test, (height, width), spare=spare)
 
@@ -209,6 +214,7 @@ def from_folder(
         [mask_of[path] for path in test.paths or ()],
         labels,
         (height, width),
+        pictures=test.paths,
         on_error=on_error,
         memory_budget=memory_budget,
     )
@@ -248,22 +254,28 @@ def corrupted(
     seed: int = 42,
     memory_budget: int | None = None,
 ) -> LabelledPictures:
-    """Return every good test picture and its corrupted copy (Klimkevičius, §4.1).
+    """Return every good test picture and its corrupted copy (Klimkevičius, §4.1), with masks of what differs.
 
     Copies are rounded to the type of the pictures, as a camera would; the k-th one depends on the
-    seed and k alone. ``memory_budget`` is as in `read_pictures`.
+    seed and k alone. Where most pixels of the copies differ, as with noise, there are no masks: it is everywhere.
+    ``memory_budget`` is as in `read_pictures`.
     """
     good = data.test.pictures.take(np.flatnonzero(data.test.labels == 0))
     if not len(good):
         raise InputError(f"{data.name} has no good test pictures to corrupt")
     scale = {"uint8": 255.0, "uint16": 65535.0}.get(good.dtype.name, 1.0)
     count = len(good)
-    array = allocate((2 * count, *good.shape), good.dtype, budget_of(memory_budget))
+    budget = budget_of(memory_budget)
+    array = allocate((2 * count, *good.shape), good.dtype, budget)
+    differs = allocate((count, *good.shape[:2]), bool, budget)
     for k in range(count):
         picture = good.batch(slice(k, k + 1))[0]
         clean = (picture / scale).astype(np.float32)
         image = corrupt(corruptor, clean, np.random.default_rng([seed, k]))
         array[k] = picture
         array[count + k] = np.rint(image * scale) if scale > 1 else image
+        differs[k] = (array[count + k] != array[k]).any(-1)
     labels = np.repeat([0, 1], count)
-    return LabelledPictures(name, from_array(array), labels, ("good",) * count + (name,) * count)
+    kinds = ("good",) * count + (name,) * count
+    masks = masks_of(differs, labels) if differs.mean() <= MOST else None
+    return LabelledPictures(name, from_array(array), labels, kinds, masks)

@@ -22,6 +22,7 @@ __all__ = [
     "checked_size",
     "decode",
     "read_mask",
+    "upright_size",
     "warn_of",
 ]
 
@@ -33,6 +34,7 @@ _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 _EIGHT_BIT = {"1": "L", "L": "L", "LA": "L"} | dict.fromkeys(
     ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"), "RGB"
 )
+_ORIENTATION = ExifTags.Base.Orientation
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of the EXIF orientation
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -85,6 +87,24 @@ def read_mask(
     return mask
 
 
+def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return height and width of the picture in a file, upright as its EXIF orientation says, from its header.
+
+    Raises
+    ------
+    PictureError
+        If the file cannot be read.
+    """
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            width, height = image.size
+            # A PNG file may have its orientation behind the pixels, which would have to be decoded.
+            lies = width != height and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+    except Exception as error:  # as in `decode`, a file that lies may raise anything
+        raise PictureError(f"{path} cannot be used: {error}") from error
+    return (width, height) if lies else (height, width)
+
+
 def decode(
     path: Path,
     size: tuple[int, int] | None,
@@ -132,7 +152,7 @@ def _decode(
         if size and resample != Image.Resampling.NEAREST and min(image.size) >= 2 * max(size):
             # Both sides ask for the longer one: whether the picture lies on its side is not known.
             drafted = image.draft(None, (max(size), max(size))) is not None
-        lies = drafted and image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+        lies = drafted and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
         ImageOps.exif_transpose(image, in_place=True)
         width, height = whole if drafted else image.size
         upright = (width, height) if lies else (height, width)

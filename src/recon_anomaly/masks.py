@@ -12,11 +12,11 @@ from typing import Literal
 
 import numpy as np
 
-from .decoding import read_mask
+from .decoding import read_mask, upright_size
 from .errors import PictureError, PictureWarning
 from .store import allocate, budget_of
 
-__all__ = ["GOOD", "UNKNOWN", "Masks", "read_masks"]
+__all__ = ["GOOD", "UNKNOWN", "Masks", "masks_of", "read_masks"]
 
 GOOD = -1
 """In ``Masks.rows``: a good picture, whose pixels are all good."""
@@ -71,11 +71,38 @@ class Masks:
         return digest.hexdigest()[:16]
 
 
+def masks_of(drawn: np.ndarray, labels: np.ndarray) -> Masks | None:
+    """Return the masks of labelled pictures; a good one is good everywhere, an empty mask says nothing.
+
+    Parameters
+    ----------
+    drawn : ndarray of shape (m, h, w), bool
+        Those of the m defective pictures, in their order.
+    labels : ndarray of shape (n,)
+        1 where a picture is defective.
+
+    Returns
+    -------
+    Masks or None
+        None where all are empty.
+
+    Examples
+    --------
+    >>> masks_of(np.array([[[True, False]]]), np.array([0, 1])).rows.tolist() == [GOOD, 0]
+    True
+    """
+    known = drawn.any((1, 2))
+    rows = np.full(len(labels), GOOD)
+    rows[np.asarray(labels) == 1] = np.where(known, np.arange(len(drawn)), UNKNOWN)
+    return Masks(drawn, rows) if known.any() else None
+
+
 def read_masks(
     paths: Sequence[Path | None],
     labels: np.ndarray,
     size: tuple[int, int],
     *,
+    pictures: Sequence[Path] | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     memory_budget: int | None = None,
 ) -> Masks | None:
@@ -91,21 +118,23 @@ def read_masks(
     labels : ndarray of shape (n,)
         1 where a picture is defective.
     size : (int, int)
-        Height and width of the pictures.
+        Height and width that the pictures were brought to.
+    pictures : sequence of n Path, optional
+        The files of the pictures. A mask must have the size of its own: of another, nobody knows how it lies on it.
     on_error : {"raise", "skip"}
-        Whether a mask that cannot be read is an error, or unknown.
+        Whether a mask that cannot be used is an error, or unknown.
     memory_budget : int, optional
         As in `recon_anomaly.read_pictures`.
 
     Raises
     ------
     PictureError
-        For a mask that cannot be read.
+        For a mask that cannot be read, or is of another size than its picture.
 
     Warns
     -----
     PictureWarning
-        Where masks could not be read, and ``on_error`` is "skip"; it counts them and names the first.
+        Where masks could not be used, and ``on_error`` is "skip"; it counts them and names the first.
     """
     rows = np.where(np.asarray(labels) == 1, UNKNOWN, GOOD)
     named = [k for k, path in enumerate(paths) if path is not None and rows[k] == UNKNOWN]
@@ -117,6 +146,8 @@ def read_masks(
         assert path is not None
         try:
             mask = read_mask(path, size)
+            if pictures is not None:
+                _check_size(path, pictures[k])
         except PictureError as error:
             if on_error == "raise":
                 raise
@@ -128,9 +159,18 @@ def read_masks(
             count += 1
     if unread:
         warnings.warn(
-            f"{len(unread)} of {len(named)} masks could not be read, so that nobody knows where these pictures are "
+            f"{len(unread)} of {len(named)} masks could not be used, so that nobody knows where these pictures are "
             f"defective; the first: {unread[0]}",
             PictureWarning,
             stacklevel=2,
         )
     return Masks(store[:count], rows) if count else None
+
+
+def _check_size(path: Path, picture: Path) -> None:
+    (height, width), (rows, columns) = upright_size(path), upright_size(picture)
+    if (height, width) != (rows, columns):
+        raise PictureError(
+            f"{path} has {width} x {height} pixels, and its picture {picture} {columns} x {rows}; a mask lies on its "
+            "picture pixel by pixel: give both one size"
+        )

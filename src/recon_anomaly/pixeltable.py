@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .cells import Table, mean_of
+from .cells import Table, with_interval
 from .pixelmetrics import LIMIT, PIXEL
 
 __all__ = ["pixels_table"]
@@ -30,15 +30,19 @@ def pixels_table(
     cells = []
     counts: set[int] = set()
     for row, records in rows.items():
-        figures = [[record.get(name) for record in records] for name in PIXEL]
-        if any(value is not None for values in figures for value in values):
-            cells.append((*row[: len(heads)], *map(mean_of, figures)))
-            counts |= {int(record["pixel_pictures"]) for record in records}
+        known = [record for record in records if record.get(PIXEL[0]) is not None]
+        if known:
+            figures = (
+                with_interval([r[name] for r in known], [r["intervals"].get(name) for r in known])
+                for name in PIXEL
+            )
+            cells.append((*row[: len(heads)], *figures))
+            counts |= {int(record["pixel_pictures"]) for record in known}
     if not cells:
         return None
     columns = (*heads, "pixel AUROC", "pixel average precision", "AUPRO")
     note = (
         f"over the {'/'.join(map(str, sorted(counts)))} test pictures that are good or have a mask; AUPRO is the mean "
-        f"overlap of defective regions up to a false positive rate of {LIMIT:g}, divided by it; no intervals"
+        f"overlap of defective regions up to a false positive rate of {LIMIT:g}, divided by it"
     )
     return Table(f"Pixels: {title}", columns, tuple(cells), (note,))

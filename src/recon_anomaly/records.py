@@ -8,9 +8,10 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -117,8 +118,7 @@ def record_of(
         "validation_scores": good.tolist(),
         "validation_defect_scores": None if defect_scores is None else defect_scores.tolist(),
         "validation_auroc": auroc,
-        **_ranking(test.labels, scores, counts),
-        **pixels,
+        **_ranking(test.labels, scores, counts, pixels),
         "decisions": decisions_of(scores, test.labels, -detector.offset_, counts, chosen),
         "observed": figures,
         "device": str(detector._device()),
@@ -185,13 +185,20 @@ def _scored(
         maps[done : done + len(score)] = batch
         done += len(score)
         started = time.perf_counter()  # to keep the maps is no part of scoring
-    return scores, seconds, pixel_figures(maps, test.masks)
+    return scores, seconds, pixel_figures(maps, test.masks, resamples=1000)
 
 
-def _ranking(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+def _ranking(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    counts: np.ndarray,
+    pixels: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     intervals = percentile_intervals(resampled_ranking(labels, scores, counts))
+    intervals |= pixels.get("intervals", {})
     return {
         **ranking_metrics(labels, scores),
+        **pixels,
         "intervals": {
             name: None if ends is None else list(ends) for name, ends in intervals.items()
         },

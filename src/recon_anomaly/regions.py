@@ -35,8 +35,6 @@ class Region:
         Of the map, in the scorer's unit.
     mask : ndarray of shape (h, w), bool
         Which pixels of the map it has, within its box.
-    scale : (float, float)
-        Width and height of a pixel of the map.
     """
 
     box: tuple[float, float, float, float]
@@ -44,12 +42,14 @@ class Region:
     mean: float
     maximum: float
     mask: np.ndarray = field(repr=False)
-    scale: tuple[float, float]
 
     def contours(self) -> list[np.ndarray]:
         """Return polygons, float64 (k, 2), of corners (x, y) that cover just the region; see `outlines`."""
+        x, y, width, height = self.box
+        tall, wide = self.mask.shape
+        across, down = np.linspace(x, x + width, wide + 1), np.linspace(y, y + height, tall + 1)
         return [
-            ring * np.array(self.scale) + np.array(self.box[:2]) for ring in outlines(self.mask)
+            np.column_stack([across[ring[:, 0]], down[ring[:, 1]]]) for ring in outlines(self.mask)
         ]
 
 
@@ -108,18 +108,18 @@ def find_regions(
     """
     height, width = anomaly_map.shape
     rows, columns = (height, width) if size is None else size
-    across, down = columns / width, rows / height
     # As float64: a threshold between two float32 must not be rounded to one of them.
     numbered, _ = ndimage.label(anomaly_map > np.float64(threshold), structure=TOUCHING)
     found = []
     for number, (vertical, horizontal) in enumerate(ndimage.find_objects(numbered), 1):
         mask = numbered[vertical, horizontal] == number
-        area = float(np.count_nonzero(mask)) * across * down
+        area = float(np.count_nonzero(mask)) * (columns / width) * (rows / height)
         if area < least_area:
             continue
         values = anomaly_map[vertical, horizontal][mask].astype(np.float64)
-        tall, wide = mask.shape
-        box = (horizontal.start * across, vertical.start * down, wide * across, tall * down)
-        maximum = float(values.max())
-        found.append(Region(box, area, float(values.mean()), maximum, mask, (across, down)))
+        # Multiplied first: else rounding may set the last edge beyond the picture's.
+        x, right = (k * columns / width for k in (horizontal.start, horizontal.stop))
+        y, bottom = (k * rows / height for k in (vertical.start, vertical.stop))
+        box = (x, y, right - x, bottom - y)
+        found.append(Region(box, area, float(values.mean()), float(values.max()), mask))
     return tuple(sorted(found, key=lambda region: -region.maximum))

@@ -75,8 +75,7 @@ def _with_ends(names: Iterable[str]) -> Iterator[str]:
 COLUMNS = (
     *_SETTINGS,
     *_COUNTS,
-    *_with_ends(RANKING),
-    *PIXEL,
+    *_with_ends((*RANKING, *PIXEL)),
     "pixel_pictures",
     "validation_auroc",
     *_DECIDED,

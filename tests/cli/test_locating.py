@@ -89,6 +89,7 @@ def test_labels_of_a_whole_batch_decide_which_pictures_have_regions(run, model, 
     [
         (["--least-area", "3"], "--regions OUT or --coco OUT"),
         (["--coco", "a.json", "--dask", "tcp://x"], "--coco and --dask"),
+        (["--regions", "a.csv", "--dask", "tcp://x"], "--regions and --dask"),
         (
             ["--coco", "a.json", "--pixel-threshold", "1", "--pixel-false-alarm", "0.1"],
             "not both",

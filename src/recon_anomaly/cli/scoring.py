@@ -59,7 +59,7 @@ def run_score(
     """Score files and folders with a saved detector, while the files are decoded.
 
     What is held of the pictures is a few batches and `WAITING` heat maps, however many there are; of a
-    picture that is done remain its path and its score. With ``false_discovery`` the labels are those of
+    picture that is done remain its path, its score and, where asked for, its regions. With ``false_discovery`` the labels are those of
     `discoveries`, over all pictures of this call; the decisions stay those of the detector's threshold. ``regions`` and
     ``coco`` are files of regions, of which ``limits`` has what `Limits.of` takes.
     """
