@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from recon_anomaly.decoding import Decoded, checked_size, decode, read_mask
+from recon_anomaly.decoding import Decoded, checked_size, decode, read_mask, upright_size
 from recon_anomaly.errors import InputError, PictureError, PictureWarning
 
 
@@ -266,6 +266,8 @@ def test_unreadable_mask_is_an_error(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(PictureError, match=r"a\.png cannot be used: it is empty"):
         read_mask(tmp_path / "a.png", (4, 4))
+    with pytest.raises(PictureError, match=r"a\.png cannot be used"):
+        upright_size(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("size", [None, (5, 7), (100, 90)])
@@ -278,4 +280,5 @@ def test_the_size_is_that_of_the_upright_picture(name, orientation, size, save):
     path = save(name, np.zeros((40, 101), np.uint8), exif=exif.tobytes())
     found = decode(path, size, luminance=False)
     assert found.size == ((101, 40) if orientation in (6, 8) else (40, 101))
+    assert upright_size(path) == found.size
     assert found.pixels.shape[:2] == (size or found.size)
