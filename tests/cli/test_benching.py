@@ -152,7 +152,7 @@ def test_leakage_is_said_and_can_be_dropped(castings, run):
     _, page, _ = run(*command, castings / "b.jsonl", "--drop-leaked")
     assert "tested without them, on 6 good and 10 anomalous pictures" in page
     titles = [line for line in page.splitlines() if line.startswith("**")]
-    assert len(titles) == 4
+    assert len(titles) == 5  # figures, decisions, and pixels of the objects
     assert all("without leaked pictures: 6 good and" in title for title in titles)
 
 
