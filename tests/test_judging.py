@@ -8,6 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from recon_anomaly import ReconstructionDetector
 from recon_anomaly.judging import judge
+from recon_anomaly.scorers.fused import FusedScorer
+from recon_anomaly.scoring import fit_scorer
 from recon_anomaly.spoiling import KINDS, spoiled_batches, spoiled_kinds
 from recon_anomaly.store import Pictures
 
@@ -59,6 +61,37 @@ def test_a_scorer_that_learns_is_judged_by_the_other_half(detector, good):
         by_hand(detector.with_scorer("standardised", other), half, 5 + number)
         for number, (half, other) in enumerate((halves, halves[::-1]))
     ]
+    assert found == pytest.approx(np.mean(wanted), abs=1e-6)
+
+
+def test_a_scorer_that_learns_from_anomalies_is_judged_on_kinds_that_it_has_not_seen(
+    detector, good
+):
+    """Of each kind, the AUROC of a scorer that was fitted on the other half's anomalies of the other kinds."""
+    found = judge(detector, ["fused"], Pictures(good[:70]), seed=5)["fused"]
+    halves = good[:70:2], good[1:70:2]
+    wanted = []
+    for number, (half, other) in enumerate((halves, halves[::-1])):
+        bad = list(spoiled_batches(detector._batches(Pictures(half)).in_order(), 35, 5 + number))
+        bad = np.concatenate([batch.images.permute(0, 2, 3, 1).numpy() for batch in bad])
+        for kind in KINDS:
+            scoring = detector.with_scorer("mse", other)
+            scorer = FusedScorer()
+            fit_scorer(
+                scorer,
+                detector.network_,
+                detector._batches(Pictures(other)).in_order,
+                None,
+                5 + number,
+                kind,
+            )
+            scoring.scorer_ = scorer
+            scores = [
+                scoring.anomaly_score(part)
+                for part in (half, bad[np.array(spoiled_kinds(35)) == kind])
+            ]
+            labels = np.repeat([0, 1], [len(part) for part in scores])
+            wanted.append(roc_auc_score(labels, np.concatenate(scores)))
     assert found == pytest.approx(np.mean(wanted), abs=1e-6)
 
 

@@ -33,8 +33,9 @@ def judge(detector: Any, scorers: Sequence[str], good: Pictures, seed: int) -> d
 
     The good pictures are halved, every second one to each half. Of a half, each kind of anomaly is told from all
     good pictures; the figure is the mean over kinds and halves, so that none counts more than another. A scorer that
-    learns is fitted on the other half and on anomalies made of it, so that it, too, is judged on pictures that it
-    has not seen. A lone picture is both halves.
+    learns is fitted on the other half, so that it, too, is judged on pictures that it has not seen; and one that
+    learns from anomalies is judged on each kind after it was fitted on the other kinds, since what it is to find
+    later is of no kind that it has seen. A lone picture is both halves.
 
     Parameters
     ----------
@@ -79,28 +80,30 @@ def _aurocs(
         )
         for half in (good, others)
     )
-    scorers = [build("scorer", name)[0] for name in names]
-    noises = [make_noise(network, scorer, seed, device) for scorer in scorers]
-    for scorer, noise in zip(scorers, noises, strict=True):
-        fit_scorer(scorer, network, learned.in_order, noise, seed)
+    kinds = np.array(spoiled_kinds(len(good)))
+    # One for all kinds, or one for each that it was fitted without.
+    columns: list[tuple[str, str | None]] = []
+    scorers, noises = [], []
+    for name in names:
+        learns = getattr(build("scorer", name)[0], "learns_from_spoiled", False)
+        for kind in np.unique(kinds).tolist() if learns else [None]:
+            scorer, _ = build("scorer", name)
+            noise = make_noise(network, scorer, seed, device)
+            fit_scorer(scorer, network, learned.in_order, noise, seed, kind)
+            columns.append((name, kind))
+            scorers.append(scorer)
+            noises.append(noise)
     of_good = _scores(network, scorers, noises, judged.in_order())
     spoiled = spoiled_batches(judged.in_order(), len(good), seed)
     of_bad = _scores(network, scorers, noises, spoiled)
-    kinds = np.array(spoiled_kinds(len(good)))
-    return [
-        float(
-            np.mean(
-                [
-                    roc_auc_score(
-                        np.repeat([0, 1], [len(fine), (kinds == kind).sum()]),
-                        np.concatenate([fine, bad[kinds == kind]]),
-                    )
-                    for kind in np.unique(kinds)
-                ]
-            )
-        )
-        for fine, bad in zip(of_good.T, of_bad.T, strict=True)
-    ]
+
+    def auroc(name: str, kind: str) -> float:
+        column = next(k for k, one in enumerate(columns) if one in ((name, None), (name, kind)))
+        fine, bad = of_good[:, column], of_bad[kinds == kind, column]
+        labels = np.repeat([0, 1], [len(fine), len(bad)])
+        return float(roc_auc_score(labels, np.concatenate([fine, bad])))
+
+    return [float(np.mean([auroc(name, kind) for kind in np.unique(kinds)])) for name in names]
 
 
 def _scores(

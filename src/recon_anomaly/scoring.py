@@ -323,6 +323,7 @@ def fit_scorer(
     batches: Callable[[], Iterable[Tensor | Batch]],
     noise: Tensor | None,
     seed: int = 0,
+    without: str | None = None,
 ) -> None:
     """Let a scorer that can learn see the validation pictures' pairs, draws and all.
 
@@ -336,13 +337,16 @@ def fit_scorer(
         As of `make_noise`.
     seed : int
         Of the synthetic anomalies that a scorer is shown which ``learns_from_spoiled``.
+    without : str, optional
+        A kind of them that it is not shown.
     """
     if not hasattr(scorer, "fit"):
         return
     pairs = [_Pairs(network, batches, noise)]
     if getattr(scorer, "learns_from_spoiled", False):
         count = sum(len(_images_and_kept(batch)[0]) for batch in batches())
-        pairs.append(_Pairs(network, lambda: spoiled_batches(batches(), count, seed), noise))
+        spoiled = partial(spoiled_batches, count=count, seed=seed, without=without)
+        pairs.append(_Pairs(network, lambda: spoiled(batches()), noise))
     with exact():
         scorer.fit(*pairs)
 

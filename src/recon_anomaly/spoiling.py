@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -35,7 +35,9 @@ def spoiled_kinds(count: int) -> list[str]:
     return [KINDS[_kind(place)] for place in range(rounds * len(range(0, count, step)))]
 
 
-def spoiled_batches(batches: Iterable[Batch | Tensor], count: int, seed: int) -> Iterator[Batch]:
+def spoiled_batches(
+    batches: Iterable[Batch | Tensor], count: int, seed: int, without: str | None = None
+) -> Iterator[Batch]:
     """Spoil good pictures: each as often as makes 64 anomalies, or every second, third … to make at most 256.
 
     The corruptors of ``KINDS`` take turns, each with its defaults. Of what a corruptor changes a share is
@@ -51,6 +53,8 @@ def spoiled_batches(batches: Iterable[Batch | Tensor], count: int, seed: int) ->
         How many pictures all batches have.
     seed : int
         With the place of an anomaly it decides everything about it.
+    without : str, optional
+        A kind whose anomalies are left out; the others are the same as with it.
 
     Yields
     ------
@@ -65,9 +69,12 @@ def spoiled_batches(batches: Iterable[Batch | Tensor], count: int, seed: int) ->
         chosen = images[-first % step :: step]
         first += len(images)
         for _ in range(rounds if len(chosen) else 0):
-            spoiled = _spoiled(chosen, corruptors, done, seed)
+            places = range(done, done + len(chosen))
+            wanted = [k for k, place in enumerate(places) if KINDS[_kind(place)] != without]
             done += len(chosen)
-            yield Batch(spoiled, spoiled)
+            if wanted:
+                spoiled = _spoiled(chosen[wanted], corruptors, [places[k] for k in wanted], seed)
+                yield Batch(spoiled, spoiled)
 
 
 def _kind(place: int) -> int:
@@ -84,13 +91,15 @@ def _plan(count: int) -> tuple[int, int]:
     return math.ceil(count / _MOST), math.ceil(_FEWEST / count)
 
 
-def _spoiled(images: Tensor, corruptors: list[Corruptor], first: int, seed: int) -> Tensor:
+def _spoiled(
+    images: Tensor, corruptors: list[Corruptor], places: Sequence[int], seed: int
+) -> Tensor:
     pictures = images.permute(0, 2, 3, 1).cpu().numpy()
     made = np.empty_like(pictures)
-    for place, picture in enumerate(pictures, first):
+    for k, (place, picture) in enumerate(zip(places, pictures, strict=True)):
         rng = np.random.default_rng(derive_seed(seed, place))
         share = np.float32(_LEAST_STRENGTH ** rng.random())
         clean = np.ascontiguousarray(picture.clip(0, 1))
         change = corrupt(corruptors[_kind(place)], clean, rng) - clean
-        made[place - first] = picture + share * change
+        made[k] = picture + share * change
     return torch.from_numpy(made).permute(0, 3, 1, 2).to(images.device)
