@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from .checks import at_least
 from .errors import InputError, PictureError, PictureWarning
 
 __all__ = [
+    "FORMATS",
     "MAX_PIXELS",
     "Decoded",
     "check_choice",
@@ -30,7 +32,8 @@ MAX_PIXELS = 89_478_485
 """Largest height times width that is decoded; the same figure as Pillow's own."""
 
 # Pillow would hand a file that is really PostScript to Ghostscript, whatever its ending says.
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+"""Formats that are decoded, by Pillow's names: no others are even looked for."""
 _EIGHT_BIT = {"1": "L", "L": "L", "LA": "L"} | dict.fromkeys(
     ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"), "RGB"
 )
@@ -106,12 +109,12 @@ def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def decode(
-    path: Path,
+    source: Path | bytes,
     size: tuple[int, int] | None,
     luminance: bool,
     resample: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> Decoded | str:
-    """Decode and resize a file, or return the reason why it cannot be used.
+    """Decode and resize a file, or the bytes of one, or return the reason why it cannot be used.
 
     An InputError is raised if Pillow is set to fill in truncated files.
     """
@@ -121,13 +124,14 @@ def decode(
             "would be filled in silently; set it to False"
         )
     try:
-        if path.stat().st_size == 0:
+        if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
             return "it is empty (0 bytes)"
-        return _decode(path, size, luminance, resample)
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        return _decode(file, size, luminance, resample)
     except _UnusableError as error:
         return str(error)
     except UnidentifiedImageError:
-        return f"it is not a picture of a known format ({', '.join(_FORMATS)})"
+        return f"it is not a picture of a known format ({', '.join(FORMATS)})"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return f"it has more than {MAX_PIXELS} pixels"
     # Given bytes that lie, a decoder may raise anything (SyntaxError, struct.error, MemoryError).
@@ -137,11 +141,14 @@ def decode(
 
 
 def _decode(
-    path: Path, size: tuple[int, int] | None, luminance: bool, resample: Image.Resampling
+    file: Path | io.BytesIO,
+    size: tuple[int, int] | None,
+    luminance: bool,
+    resample: Image.Resampling,
 ) -> Decoded:
     notes = []
     image: Image.Image
-    with Image.open(path, formats=_FORMATS) as image:
+    with Image.open(file, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise _UnusableError(f"it has more than {MAX_PIXELS} pixels")
         if getattr(image, "is_animated", False):

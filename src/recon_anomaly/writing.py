@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .errors import SavedFileError
 
-__all__ = ["check_other_file", "check_writable", "make_folder", "whole_file"]
+__all__ = ["check_other_file", "check_writable", "make_folder", "sync", "whole_file"]
 
 _ASKED = threading.Lock()
 
@@ -92,12 +92,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.chmod(0o666 & ~_umask())  # mkstemp's own mode is for secrets
         temporary.replace(path)
         temporary = None
         if os.name == "posix":  # the rename itself is durable only when the folder is synced
-            _sync(path.parent)
+            sync(path.parent)
     except OSError as error:
         raise SavedFileError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -106,7 +106,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
                 temporary.unlink()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Return when the disk has what was written to a file, or the names in a folder (not on Windows)."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

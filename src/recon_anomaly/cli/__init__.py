@@ -1,4 +1,4 @@
-"""The command ``recon-anomaly``: fit, score, threshold, report, export, audit, bench, plugins.
+"""The command ``recon-anomaly``: fit, score, threshold, report, watch, serve, export, audit, bench, plugins.
 
 Data goes to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong
 usage, 130 interrupted, 143 ended by SIGTERM. Everything heavy is imported inside the commands.

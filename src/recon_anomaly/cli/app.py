@@ -14,8 +14,10 @@ from .fit import fit
 from .options import Json
 from .reporting import report
 from .score import score
+from .serving import serve
 from .threshold import threshold
 from .values import read_size
+from .watching import watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -108,6 +110,8 @@ def audit(
 
 
 app.command()(report)
+app.command()(watch)
+app.command()(serve)
 
 
 @app.command()
