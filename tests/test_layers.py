@@ -11,7 +11,7 @@ ROOT = Path(recon_anomaly.__file__).parent
 LAYERS = [  # from the bottom; modules of one layer may import each other unless they are plugins
     {"errors", "protocols", "history", "hookspecs"},
     {"registry", "builtin", "images", "writing", "thresholds", "metrics"}
-    | {"resampling", "checks", "terms", "ramps", "conformal", "tails", "promises"},
+    | {"resampling", "checks", "terms", "ramps", "conformal", "tails", "promises", "logbook"},
     {"decoding", "memory", "reading", "store", "pictures", "layouts", "datasets"}
     | {
         "castings",
@@ -23,6 +23,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "parts",
         "audit",
         "fingerprints",
+        "watching",
     }
     | {"outlines", "regions", "pixelmetrics", "masks"},
     {
@@ -59,7 +60,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "judging",
     },
     {"inputs", "fitted", "detector", "estimators", "auto", "saving", "clusterscoring", "testing"}
-    | {"calibration", "scoringgraph", "export", "locating", "regionfiles"},
+    | {"calibration", "scoringgraph", "export", "locating", "regionfiles", "together", "station"},
     {"benchdata", "settings", "events", "bench", "records", "decisions"}
     | {"cellruns", "gridruns", "readiness"}
     | {"labelling", "grid", "variants", "observations", "ledger"}
@@ -79,7 +80,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
     }
     | {"figures", "curves", "histograms", "panels", "rows", "captions", "recordfigures"}
     | {"epochbars", "weightlines", "stages", "branchlines", "shown", "sidebyside"}
-    | {"htmlreport"},
+    | {"htmlreport", "service"},
     {"cli", "__init__", "__main__"},
 ]
 PLUGINS = {"models", "scorers", "corruptors", "schedules"}

@@ -57,7 +57,8 @@ class Logbook:
     ...     path = Path(folder) / "scores.csv"
     ...     with Logbook(path, ["path", "score"]) as book:
     ...         book.append([{"path": "a.png", "score": 0.5}])
-    ...     _ = path.open("a").write("b.png,0.")
+    ...     with path.open("a") as file:
+    ...         _ = file.write("b.png,0.")
     ...     with Logbook(path, ["path", "score"]) as book:
     ...         list(book.rows()), book.torn
     ([{'path': 'a.png', 'score': '0.5'}], 8)

@@ -197,7 +197,7 @@ class Station:
     def _remember(self) -> int:
         """Take what the file has for done, and return how many rows that are."""
         count = 0
-        for count, row in enumerate(self.book.rows(), 1):  # noqa: B007  # it is returned
+        for count, row in enumerate(self.book.rows(), 1):
             try:
                 stamp = Stamp(int(row["mtime_ns"]), int(row["size"]))
             except ValueError:

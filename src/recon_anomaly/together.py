@@ -52,9 +52,7 @@ class Found(NamedTuple):
         return "anomalous" if self.anomalous else "good"
 
 
-def score_together(
-    detector: FittedDetector, pictures: Sequence[NDArray[Any]]
-) -> list[Found | str]:
+def score_together(detector: FittedDetector, pictures: Sequence[NDArray[Any]]) -> list[Found | str]:
     """Score pictures that happened to arrive together.
 
     Those of 8 and of 16 bits go apart, each as the detector would take it alone. Where a picture spoils

@@ -143,9 +143,8 @@ class FolderWatch:
                             if target not in visited:
                                 visited.add(target)
                                 folders.append(entry.path)
-                        elif entry.name.lower().endswith(EXTENSIONS):
-                            if (stamp := _stamp(entry)) is not None:
-                                yield entry.path, stamp
+                        elif entry.name.lower().endswith(EXTENSIONS) and (stamp := _stamp(entry)):
+                            yield entry.path, stamp
             except OSError as error:
                 if folder == root:
                     raise

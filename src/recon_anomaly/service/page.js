@@ -1,0 +1,90 @@
+"use strict";
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const short = (value) => Number(value.toPrecision(4)).toString();
+  const AT_ONCE = 4, KEPT = 200; // pictures; older ones leave the page, so that it can stay open
+  const waiting = [];
+  let running = 0, done = 0, anomalous = 0, failed = 0;
+
+  function element(name, className, text) {
+    const made = document.createElement(name);
+    made.className = className;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  }
+
+  function picture(className, blob, broken) {
+    const image = element("img", className);
+    image.alt = "";
+    image.addEventListener("error", broken);
+    image.src = URL.createObjectURL(blob);
+    return image;
+  }
+
+  async function ask(file) {
+    for (;;) {
+      const answer = await fetch("map", { method: "POST", body: file });
+      if (answer.status !== 429) return answer;
+      const seconds = Number(answer.headers.get("Retry-After")) || 1;
+      await new Promise((go) => setTimeout(go, 1000 * seconds));
+    }
+  }
+
+  async function show(file) {
+    const item = element("li", "");
+    const stack = element("div", "stack");
+    stack.append(picture("picture", file, (event) => { event.target.remove(); stack.classList.add("alone"); }));
+    const verdict = element("div", "verdict", "…");
+    item.append(stack, verdict, element("div", "soft", file.name));
+    $("found").prepend(item);
+    while ($("found").children.length > KEPT) {
+      const last = $("found").lastElementChild;
+      last.querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
+      last.remove();
+    }
+    try {
+      const answer = await ask(file);
+      if (!answer.ok) throw new Error((await answer.json()).detail);
+      const result = JSON.parse(answer.headers.get("X-Result"));
+      stack.append(picture("map", await answer.blob(), () => {}));
+      item.className = result.label;
+      verdict.textContent = `${result.anomalous ? "▲ anomalous" : "● good"}  ${short(result.score)}`;
+      item.append(element("div", "soft", `p ${short(result.p_value)}, ${result.width} × ${result.height} px`));
+      result.notes.forEach((note) => item.append(element("div", "soft", `had ${note}`)));
+      done += 1;
+      anomalous += result.anomalous;
+    } catch (error) {
+      verdict.className = "verdict failed";
+      verdict.textContent = `✗ ${error.message}`;
+      failed += 1;
+    }
+  }
+
+  async function work() {
+    running += 1;
+    while (waiting.length) {
+      await show(waiting.shift());
+      $("said").textContent = `${done} scored, ${anomalous} anomalous, ${failed} failed, ${waiting.length} waiting`;
+    }
+    running -= 1;
+  }
+
+  function take(files) {
+    waiting.push(...files);
+    while (running < AT_ONCE && waiting.length) work();
+  }
+
+  $("files").addEventListener("change", (event) => { take(event.target.files); event.target.value = ""; });
+  $("over").addEventListener("input", (event) => document.documentElement.style.setProperty("--over", event.target.value));
+  document.addEventListener("dragover", (event) => { event.preventDefault(); $("drop").classList.add("over"); });
+  document.addEventListener("dragleave", () => $("drop").classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    $("drop").classList.remove("over");
+    take(event.dataTransfer.files);
+  });
+  fetch("health").then((answer) => answer.json()).then((health) => {
+    const [height, width] = health.image_shape;
+    $("served").textContent = `Model ${health.model}, scorer ${health.scorer}, ${width} × ${height} px; above ${short(health.threshold)} a picture is called anomalous.`;
+  }).catch(() => { $("served").textContent = "The service does not answer."; });
+})();
