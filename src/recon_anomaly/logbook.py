@@ -117,17 +117,15 @@ class Logbook:
         SavedFileError
             When the disk is full or failed, or the file was removed or replaced in the meantime.
         """
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
-        writer.writerows(rows)
-        if not text.tell():
+        text = "".join(self._line(row) for row in rows)
+        if not text:
             return
         try:
             if not os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
                 raise SavedFileError(
                     f"{self.path} was replaced while it was being written; start anew to go on with the other one"
                 )
-            self._write(text.getvalue())
+            self._write(text)
         except OSError as error:
             raise self._failed("write", error) from error
 
@@ -145,6 +143,12 @@ class Logbook:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _line(self, row: Mapping[str, Any]) -> str:
+        text = io.StringIO(newline="")
+        # A carriage return in a name is quoted only if it ends lines, too.
+        csv.DictWriter(text, self.columns, lineterminator="\r\n").writerow(row)
+        return text.getvalue().removesuffix("\r\n") + "\n"
 
     def _write(self, text: str) -> None:
         data = memoryview(text.encode("utf-8", "surrogateescape"))
