@@ -85,6 +85,7 @@
   });
   fetch("health").then((answer) => answer.json()).then((health) => {
     const [height, width] = health.image_shape;
-    $("served").textContent = `Model ${health.model}, scorer ${health.scorer}, ${width} × ${height} px; above ${short(health.threshold)} a picture is called anomalous.`;
+    const [model, scorer] = [health.model, health.scorer].map((name) => name.replace("builtin:", ""));
+    $("served").textContent = `Model ${model}, scorer ${scorer}, ${width} × ${height} px; above ${short(health.threshold)} a picture is called anomalous.`;
   }).catch(() => { $("served").textContent = "The service does not answer."; });
 })();
