@@ -45,9 +45,6 @@ def serve(
     from recon_anomaly.decoding import MAX_PIXELS
     from recon_anomaly.errors import InputError
     from recon_anomaly.memory import bytes_of
-    from recon_anomaly.saving import load
-
-    from .progress import interrupted_well
 
     try:
         import uvicorn
@@ -61,30 +58,36 @@ def serve(
         most = bytes_of(max_bytes)
     except InputError as error:
         raise typer.BadParameter(f"--max-bytes {error}") from None
-    with _listening(host, port) as listener, interrupted_well("nothing is served any more"):
-        detector = load(file, device=device, weights=weights)
-        app = make_app(
-            detector,
-            max_bytes=most,
-            max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
-            queue=queue,
-        )
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws="none",
-            lifespan="on",
-            timeout_graceful_shutdown=10,
-        )
-        print(f"serving {file} on {_address(listener)}", file=sys.stderr, flush=True)
-        # uvicorn ends by itself on SIGINT and SIGTERM, and then raises the signal again.
-        uvicorn.Server(config).run(sockets=[listener])
+    # First, since torch would be imported and a detector loaded for nothing.
+    with _listening(host, port) as listener:
+        from recon_anomaly.saving import load
+
+        from .progress import interrupted_well
+
+        with interrupted_well("nothing is served any more"):
+            detector = load(file, device=device, weights=weights)
+            app = make_app(
+                detector,
+                max_bytes=most,
+                max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
+                queue=queue,
+            )
+            config = uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                ws="none",
+                lifespan="on",
+                timeout_graceful_shutdown=10,
+            )
+            print(f"serving {file} on {_address(listener)}", file=sys.stderr, flush=True)
+            # uvicorn ends by itself on SIGINT and SIGTERM, and then raises the signal again.
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return a listening socket, before a detector is loaded for nothing."""
+    """Return a listening socket; a port that is taken is an InputError."""
     from recon_anomaly.errors import InputError
 
     try:
