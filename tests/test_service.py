@@ -1,6 +1,8 @@
 """Scores over HTTP: what comes back, what is refused, and that nothing is lost or kept too long."""
 
 import asyncio
+import base64
+import hashlib
 import io
 import json
 import re
@@ -293,7 +295,12 @@ def test_the_page_loads_nothing(serve):
     answer = serve().get("/")
     assert answer.text == page()
     assert "{{" not in answer.text
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    for tag in ("style", "script"):
+        (inside,) = re.findall(f"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
     assert not re.search(r"https?://|\bsrc=|\bhref=", answer.text)
 
 

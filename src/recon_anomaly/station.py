@@ -148,7 +148,8 @@ class Station:
         decoded = list(self._pool.map(self._decode, arrived))
         pictures = [one.pixels for one in decoded if isinstance(one, Decoded)]
         scored = iter(score_together(self.detector, pictures))
-        rows, finished = [], []
+        rows: list[dict[str, Any]] = []
+        finished: list[Arrival] = []
         for arrival, read in zip(arrived, decoded, strict=True):
             found = next(scored) if isinstance(read, Decoded) else read
             if stamp_of(arrival.path) != arrival.stamp:

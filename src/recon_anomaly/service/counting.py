@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,7 +31,7 @@ class Figures:
 
     def __init__(self, length: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
-        kept = {"registry": self._registry, "namespace": "recon_anomaly"}
+        kept: dict[str, Any] = {"registry": self._registry, "namespace": "recon_anomaly"}
         self.requests = Counter("requests", "Requests answered.", ["endpoint"], **kept)
         self.failures = Counter(
             "failures", "Requests answered with an error.", ["endpoint", "status"], **kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -149,11 +149,11 @@ class _InMemory(MultiPartParser):
 
 
 async def _file_of(request: Request, body: bytes) -> bytes:
-    async def once() -> AsyncIterator[bytes]:
+    async def once() -> AsyncGenerator[bytes, None]:
         yield body
 
     try:
-        form = await _InMemory(request.headers, once(), max_files=1, max_fields=0).parse()  # type: ignore[arg-type]  # any iterator will do
+        form = await _InMemory(request.headers, once(), max_files=1, max_fields=0).parse()
     except MultiPartException as error:
         raise UploadError(400, f"the form cannot be used: {_one_line(error.message)}") from None
     # The parser may raise anything on a boundary or header that lies.

@@ -21,6 +21,9 @@ __all__ = ["BusyError", "ScoringQueue"]
 _NEW = 0.2
 """What the last batch weighs in the mean of the seconds that a picture takes."""
 
+_LAST = 10.0
+"""Seconds that the last pictures may take when the queue is closed."""
+
 
 class BusyError(Exception):
     """All places are taken.
@@ -123,22 +126,22 @@ class ScoringQueue:
         Raises
         ------
         RuntimeError
-            When the queue is closed.
+            When the queue is closed, or its thread has ended.
         """
         with self._lock:
-            if self._closed:
+            if not self.alive:
                 raise RuntimeError("the queue is closed")
             future: Future[Found | str] = Future()
             self._jobs.put(_Job(pixels, future))
         return future
 
     def close(self) -> None:
-        """Score what waits, and end the thread."""
+        """Score what waits, and end the thread; a model that is stuck is left behind after some seconds."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 self._jobs.put(None)
-        self._thread.join()
+        self._thread.join(_LAST)
 
     def _work(self) -> None:
         going = True
