@@ -6,14 +6,10 @@ import hashlib
 import io
 import json
 import re
-import socket
 import struct
-import subprocess
-import sys
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
 
 import numpy as np
 import pytest
@@ -340,29 +336,3 @@ def test_the_queue_batches_what_waits():
     assert not queue.alive
     with pytest.raises(RuntimeError, match="closed"):
         queue.submit(0)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
-def test_the_command_serves_until_it_is_ended(detector, good, tmp_path):
-    """Over a real connection; a taken port is one sentence; SIGTERM gives 143."""
-    detector.save(tmp_path / "parts.safetensors")
-    command = [sys.executable, "-m", "recon_anomaly", "serve", str(tmp_path / "parts.safetensors")]
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = subprocess.run(
-            [*command, "--port", str(port)], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 1
-        assert done.stderr.startswith(f"error: cannot listen on 127.0.0.1, port {port} (")
-        assert done.stderr.count("\n") == 1
-    with subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True) as service:
-        address = re.search(r"http://([\d.]+):(\d+)/", service.stderr.readline())
-        connection = HTTPConnection(address[1], int(address[2]), timeout=60)
-        connection.request("POST", "/score", body=_file(good[0]))
-        answer = json.loads(connection.getresponse().read())
-        assert answer["score"] == detector.anomaly_score(good[:1])[0]
-        connection.close()
-        service.terminate()
-        told = service.stderr.read()
-    assert service.returncode == 143
-    assert "Traceback" not in told

@@ -3,8 +3,6 @@
 import csv
 import io
 import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -14,7 +12,7 @@ from PIL import Image
 
 from recon_anomaly import ReconstructionDetector
 from recon_anomaly.errors import InputError, SavedFileError
-from recon_anomaly.station import COLUMNS, Station, hash_of
+from recon_anomaly.station import COLUMNS, Station
 
 
 class Clock:
@@ -247,32 +245,3 @@ def test_pictures_written_by_another_thread_are_all_scored_once(detector, place,
     rows = _table(place)
     assert sorted(row["path"] for row in rows) == sorted(str(path) for path in place.iterdir())
     assert {row["label"] for row in rows} <= {"good", "anomalous"}
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
-def test_the_command_ends_well_and_goes_on_after_a_kill(detector, place, good):
-    """SIGTERM gives 143 and a summary; a process that is killed has left rows that the next one knows."""
-    detector.save(file := place.parent / "parts.safetensors")
-    out = place.parent / "out"
-    command = [sys.executable, "-m", "recon_anomaly", "watch", place, "--model", file]
-    command = [*map(str, command), "--out", str(out), "--interval", "0.05"]
-
-    def run(signal, rows):
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watch:
-            told = watch.stderr.readline()
-            end = time.monotonic() + 60
-            while len(_table(place)) < rows and time.monotonic() < end:
-                time.sleep(0.02)
-            getattr(watch, signal)()
-            told += watch.stderr.read()
-        assert "Traceback" not in told
-        return watch.returncode, told
-
-    (place / "a.png").write_bytes(_png(good[0]))
-    assert run("kill", 1)[0] == -9
-    (place / "b.png").write_bytes(_png(good[1]))
-    code, told = run("terminate", 2)
-    assert code == 143
-    assert "1 rows in" in told
-    assert "1 pictures, 0 anomalous, 0 unreadable" in told or "1 pictures, 1 anomalous" in told
-    assert [row["detector"] for row in _table(place)] == [hash_of(file)] * 2
