@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -71,6 +72,13 @@ class Station:
     clock : callable
         Gives seconds that never run backwards.
 
+    Attributes
+    ----------
+    remembered : int
+        How many rows ``scores.csv`` had before.
+    counts : Counter of str
+        How many rows were written since, by their label.
+
     Raises
     ------
     InputError
@@ -119,6 +127,7 @@ class Station:
         except BaseException:
             self.book.close()
             raise
+        self.counts: Counter[str] = Counter()
         self._pool = ThreadPoolExecutor(decoding_threads())
 
     def step(self) -> Iterator[dict[str, Any]]:
@@ -164,6 +173,7 @@ class Station:
                 rows.append(self._row(arrival, None, found))
             finished.append(arrival)
         self.book.append(rows)
+        self.counts.update(row["label"] for row in rows)
         for arrival in finished:
             self.watch.finish(arrival)
         return rows

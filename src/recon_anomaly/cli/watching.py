@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +51,6 @@ def watch(
 
     from .progress import interrupted_well
 
-    count: Counter[str] = Counter()
     with interrupted_well("the same command goes on"), warnings.catch_warnings():
         warnings.simplefilter("always", PictureWarning)  # a folder may be gone more than once
         detector = load(model, device=device, weights=weights)
@@ -80,11 +78,11 @@ def watch(
             try:
                 while True:
                     for row in station.step():
-                        count[row["label"]] += 1
                         if row["label"] == "unreadable":
                             print(f"unreadable: {row['path']}: {row['note']}", file=sys.stderr)
                     time.sleep(interval)
             finally:
+                count = station.counts
                 print(
                     f"{count['good'] + count['anomalous']} pictures, {count['anomalous']} anomalous, "
                     f"{count['unreadable']} unreadable",
