@@ -6,7 +6,7 @@ import os
 import stat
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,8 +48,6 @@ class FolderWatch:
         Whether folders inside are looked at, too; linked ones are followed, each once.
     interval : float
         Seconds, above 0.
-    done : mapping of Path to Stamp, optional
-        What needs no more looking at.
     clock : callable
         Gives seconds that never run backwards.
 
@@ -80,7 +78,6 @@ class FolderWatch:
         *,
         recursive: bool = False,
         interval: float = 0.5,
-        done: Mapping[Path, Stamp] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = Path(folder)
@@ -92,7 +89,7 @@ class FolderWatch:
         self.recursive = recursive
         self.interval = check_number("interval", interval, "seconds, more than 0", above=0)
         self._clock = clock
-        self._done: dict[str, Stamp] = {os.fspath(path): done[path] for path in done or ()}
+        self._done: dict[str, Stamp] = {}
         self._since: dict[str, tuple[Stamp, float]] = {}
         self._gone = False
         self._refused: set[str] = set()
@@ -122,7 +119,7 @@ class FolderWatch:
         return sorted(arrived, key=lambda one: (one.stamp.mtime_ns, one.path.as_posix()))
 
     def finish(self, arrival: Arrival) -> None:
-        """Say that nothing more is to be done about a file, unless it is replaced."""
+        """Say that nothing more is to be done about a file, unless it is replaced; it need not have been seen."""
         path = os.fspath(arrival.path)
         self._done[path] = arrival.stamp
         self._since.pop(path, None)
