@@ -89,6 +89,7 @@ def test_only_pictures_are_given_the_oldest_first(watch, clock):
     (watch.folder / "folder.png" / "inner.png").write_bytes(b"x")
     os.utime(watch.folder / "folder.png" / "inner.png", ns=(0, 10**10))
     (watch.folder / "folder.png" / "round").symlink_to(watch.folder, target_is_directory=True)
+    (watch.folder / "itself.png").symlink_to("itself.png")
     if hasattr(os, "mkfifo"):
         os.mkfifo(watch.folder / "pipe.png")
     watch.look()
@@ -116,6 +117,13 @@ def test_a_folder_that_goes_is_waited_for(watch, clock):
         assert watch.look() == []
     (watch.folder / "b.png").write_bytes(b"x")
     watch.look()
+    watch.folder.rename(watch.folder.with_name("away"))
+    clock.now += 1
+    with pytest.warns(PictureWarning, match="is gone"):
+        watch.look()
+    watch.folder.with_name("away").rename(watch.folder)
+    clock.now += 60
+    assert _names(watch) == []  # it may have been on its way: nobody has seen it rest
     clock.now += 1
     assert _names(watch) == ["b.png"]
 

@@ -108,6 +108,7 @@ class FolderWatch:
             if not self._gone:
                 self._warn(f"{self.folder} is gone ({error.strerror or error}); it is waited for")
             self._gone = True
+            self._since = {}  # what was on its way when it went must rest anew
             return []
         self._gone = False
         self._since = found
@@ -135,7 +136,7 @@ class FolderWatch:
                     for entry in entries:
                         if entry.name.startswith("."):
                             continue
-                        if self.recursive and entry.is_dir():
+                        if self.recursive and _is_folder(entry):
                             target = os.path.realpath(entry.path)
                             if target not in visited:
                                 visited.add(target)
@@ -151,6 +152,13 @@ class FolderWatch:
 
     def _warn(self, message: str) -> None:
         warnings.warn(message, PictureWarning, stacklevel=3)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say
+        return False
 
 
 def stamp_of(path: Path) -> Stamp | None:
