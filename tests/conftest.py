@@ -6,6 +6,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # on tiny pictures two threads mo
 os.environ["SCIPY_ARRAY_API"] = "1"  # before scikit-learn: it skips two of its checks otherwise
 os.environ["RECON_ANOMALY_PLUGINS"] = ""  # a stray plugin must not change a test; acme is asked for
 
+import shutil
 import subprocess
 import sys
 from importlib import invalidate_caches
@@ -158,6 +159,26 @@ def kept_processes():
         yield
     with jobs.pool(2):
         pass
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; without one the tests are skipped, but not in continuous integration."""
+    found = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        found = None
+    if found is None:
+        # Where the project is checked a browser is installed; elsewhere it may be missing.
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say("no Chromium, or no playwright, is installed: pages are not tested in a browser")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

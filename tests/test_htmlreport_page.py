@@ -1,8 +1,5 @@
 """The report in a real browser: a headless Chromium, one for all tests of this file."""
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -14,28 +11,6 @@ from recon_anomaly.htmlreport.tiles import tile
 
 KINDS = ("good", "dent", "scratch")
 EVIL = "</script><img src=x onerror=alert(1)>\"'.png"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium; without one the tests are skipped, but not in continuous integration."""
-    found = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        found = None
-    if found is None:
-        # Where the project is checked a browser is installed; elsewhere it may be missing.
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say(
-            "no Chromium, or no playwright, is installed: the page of reports is not tested in a browser"
-        )
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

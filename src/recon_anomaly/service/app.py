@@ -161,7 +161,7 @@ def page() -> str:
 def _policy() -> str:
     """Return the page's content security policy, which names its script and its style by their hashes."""
     return (
-        f"default-src 'none'; style-src '{_hash('page.css')}'; script-src '{_hash('page.js')}'; img-src blob:; "
+        f"default-src 'none'; style-src '{_hash('page.css')}'; script-src '{_hash('page.js')}'; img-src blob: data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 

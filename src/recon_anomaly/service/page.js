@@ -21,6 +21,15 @@
     return image;
   }
 
+  function release(shown) {
+    shown.querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
+  }
+
+  async function reason(answer) { // whatever stands in front of the service may answer with a page
+    const told = await answer.json().catch(() => ({}));
+    return told.detail || `the service answered ${answer.status}`;
+  }
+
   async function ask(file) {
     for (;;) {
       const answer = await fetch("map", { method: "POST", body: file });
@@ -39,12 +48,12 @@
     $("found").prepend(item);
     while ($("found").children.length > KEPT) {
       const last = $("found").lastElementChild;
-      last.querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
+      release(last);
       last.remove();
     }
     try {
       const answer = await ask(file);
-      if (!answer.ok) throw new Error((await answer.json()).detail);
+      if (!answer.ok) throw new Error(await reason(answer));
       const result = JSON.parse(answer.headers.get("X-Result"));
       stack.append(picture("map", await answer.blob(), () => {}));
       item.className = result.label;
@@ -56,6 +65,8 @@
     } catch (error) {
       verdict.className = "verdict failed";
       verdict.textContent = `✗ ${error.message}`;
+      release(stack); // what a browser makes of half a picture would look like a result
+      stack.remove();
       failed += 1;
     }
   }
