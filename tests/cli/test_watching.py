@@ -1,6 +1,8 @@
 """Tests of ``recon-anomaly watch``."""
 
+import contextlib
 import csv
+import signal
 import subprocess
 import sys
 import time
@@ -8,7 +10,7 @@ import time
 import pytest
 from PIL import Image
 
-from recon_anomaly import ReconstructionDetector
+from recon_anomaly import ReconstructionDetector, load
 from recon_anomaly.station import hash_of
 
 
@@ -65,29 +67,75 @@ def test_ctrl_c_ends_with_a_hint(run, place, good, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
-def test_the_command_ends_well_and_goes_on_after_a_kill(place, good):
-    """SIGTERM gives 143 and a summary; a process that is killed has left rows that the next one knows."""
+def test_each_picture_once_over_a_kill(run, place, good, monkeypatch):
+    """Killed while pictures arrive, and begun anew: one row and the right score each; SIGTERM gives 143."""
     file = place.parent / "parts.safetensors"
     out = place.parent / "out"
-    command = [sys.executable, "-m", "recon_anomaly", "watch", place, "--model", file]
-    command = [*map(str, command), "--out", str(out), "--interval", "0.05"]
+    arguments = ["watch", place, "--model", file, "--out", out, "--interval", "0.02"]
+    command = [sys.executable, "-m", "recon_anomaly", *map(str, arguments)]
+    pictures = iter(enumerate(good))
 
-    def run(signal, rows):
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watch:
-            told = watch.stderr.readline()
-            end = time.monotonic() + 60
-            while len(_table(place)) < rows and time.monotonic() < end:
-                time.sleep(0.02)
-            getattr(watch, signal)()
-            told += watch.stderr.read()
-        assert "Traceback" not in told
-        return watch.returncode, told
+    def arrive():
+        k, picture = next(pictures)
+        Image.fromarray(picture[..., 0]).save(place / f"{k:02}.png")
 
-    Image.fromarray(good[0][..., 0]).save(place / "a.png")
-    assert run("kill", 1)[0] == -9
-    Image.fromarray(good[1][..., 0]).save(place / "b.png")
-    code, told = run("terminate", 2)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watch:
+        told = watch.stderr.readline()
+        while len(_table(place)) < 5:
+            arrive()
+            time.sleep(0.03)
+        watch.kill()
+        told += watch.stderr.read()
+    assert watch.returncode == -9
+    assert "Traceback" not in told
+    known = len(_table(place))
+    assert 5 <= known < len(good)
+    pause = time.sleep
+
+    def arriving(seconds):
+        if len(_table(place)) == len(good):
+            signal.raise_signal(signal.SIGTERM)
+        with contextlib.suppress(StopIteration):
+            arrive()
+        pause(seconds)
+
+    monkeypatch.setattr("recon_anomaly.cli.watching.time.sleep", arriving)
+    code, _, told = run(*arguments)
     assert code == 143
-    assert "1 rows in" in told
-    assert " pictures, " in told
-    assert [row["detector"] for row in _table(place)] == [hash_of(file)] * 2
+    assert f"{known} rows in" in told
+    assert f"{len(good) - known} pictures, " in told
+    rows = {row["path"]: row for row in _table(place)}
+    assert len(rows) == len(_table(place)) == len(good)
+    paths = [place / f"{k:02}.png" for k in range(len(good))]
+    for path, score in zip(paths, load(file).anomaly_score(paths), strict=True):
+        assert float(rows[str(path)]["score"]) == pytest.approx(score, rel=1e-5)
+        assert rows[str(path)]["detector"] == hash_of(file)
+
+
+def test_a_folder_that_goes_and_comes_back(run, place, good, monkeypatch):
+    """One warning while it is gone, and no picture is lost or scored twice."""
+    away = place.with_name("away")
+
+    def pictures(*numbers):
+        for k in numbers:
+            Image.fromarray(good[k][..., 0]).save(place / f"{k}.png")
+
+    happens = {
+        0: lambda: pictures(0, 1),
+        8: lambda: place.rename(away),
+        16: lambda: (away.rename(place), pictures(2)),
+        24: lambda: signal.raise_signal(signal.SIGINT),
+    }
+    looks = iter(range(25))
+    pause = time.sleep
+
+    def happening(seconds):
+        happens.get(next(looks), lambda: None)()
+        pause(seconds)
+
+    monkeypatch.setattr("recon_anomaly.cli.watching.time.sleep", happening)
+    model = ["--model", place.parent / "parts.safetensors", "--out", place.parent / "out"]
+    code, _, errors = run("watch", place, *model, "--interval", 0.02)
+    assert code == 130
+    assert errors.count("is gone") == 1
+    assert [row["path"][-5:] for row in _table(place)] == ["0.png", "1.png", "2.png"]
