@@ -1,17 +1,22 @@
 """Tests of ``recon-anomaly serve``."""
 
-import io
+import contextlib
+import importlib
 import json
 import re
+import runpy
 import socket
-import subprocess
 import sys
-from http.client import HTTPConnection
+from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+import torch
 
-from recon_anomaly import ReconstructionDetector
+from recon_anomaly import ReconstructionDetector, make_parts
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
@@ -50,24 +55,102 @@ def test_wrong_limits_are_refused(run, file):
     assert errors.startswith("error: queue")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
-def test_the_command_serves_until_it_is_ended(detector, file, good):
-    """Over a real connection, a body without a length included; SIGTERM gives 143."""
-    command = [sys.executable, "-m", "recon_anomaly", "serve", str(file)]
-    with subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True) as service:
-        address = re.search(r"http://([\d.]+):(\d+)/", service.stderr.readline())
-        connection = HTTPConnection(address[1], int(address[2]), timeout=60)
-        picture = io.BytesIO()
-        Image.fromarray(good[0][..., 0]).save(picture, "PNG")
-        for body in (picture.getvalue(), iter([picture.getvalue()])):  # the second one in chunks
+@pytest.fixture(scope="module")
+def serving():
+    """What the benchmark of the service is made of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield importlib.import_module("serving")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Drawn parts of 32 px and a detector of 16 px that is fitted at once, for all tests of this file."""
+    drawn = make_parts(n_train=80, n_test_good=10, n_defects_per_kind=5, image_size=32)
+    detector = ReconstructionDetector(model="mean", image_size=16, device="cpu")
+    return detector.fit(drawn.train), np.concatenate([drawn.test, drawn.train])[:100]
+
+
+@pytest.fixture(scope="module")
+def service(serving, parts, tmp_path_factory):
+    """The command in a process of its own; SIGTERM ends it with 143, and without a word."""
+    file = tmp_path_factory.mktemp("served") / "parts.safetensors"
+    parts[0].save(file)
+    limits = ["--queue", "6", "--max-bytes", str(serving.MAX_BYTES)]
+    started = serving.Service(file, *limits, "--device", "cpu")
+    try:
+        yield started
+    finally:
+        told = started.end()
+    assert told == ""
+    if sys.platform != "win32":  # which ends a process without a signal
+        assert started.process.returncode == 143
+
+
+def test_bodies_of_any_length_are_answered(service, parts, serving, tmp_path):
+    """Over a real connection: with a length, in chunks, and with more than any buffer between the two holds."""
+    detector, pictures = parts
+    (item,) = serving.items_of(detector, pictures[:1], 0, tmp_path)
+    with contextlib.closing(service.connect()) as connection:
+        for body in (item.data, iter([item.data])):  # the second one in chunks
             connection.request("POST", "/score", body=body)
             answer = json.loads(connection.getresponse().read())
-            assert answer["score"] == detector.anomaly_score(good[:1])[0]
-        # More than any buffer between the two holds: the answer comes all the same.
+            assert answer["score"] == pytest.approx(item.score, rel=1e-6)
         connection.request("POST", "/score", body=bytes(25_000_000))
         assert connection.getresponse().status == 413
-        connection.close()
-        service.terminate()
-        told = service.stderr.read()
-    assert service.returncode == 143
-    assert "Traceback" not in told
+
+
+def test_under_load_nothing_is_lost(service, parts, serving, tmp_path):
+    """8 clients, 100 pictures, 12 bad uploads, 6 places: each has its status and score, and all are counted."""
+    detector, pictures = parts
+    items = serving.items_of(detector, pictures, 12, tmp_path)
+    before = service.metrics()
+    attempts = serving.load(service, items, 8)
+    gained = {name: value - before.get(name, 0) for name, value in service.metrics().items()}
+    assert serving.faults(attempts, items, 6) == []
+    assert serving.miscounted(attempts, gained) == []
+    statuses = Counter(one.status for one in attempts)
+    del statuses[429]
+    assert statuses == {200: 100, 400: 6, 413: 3, 415: 3}
+    assert {one.answer.get("label") for one in attempts} >= {"good", "anomalous"}
+
+
+def test_faults_are_found(serving):
+    """A lost file, another status or score, a refusal without need and a wrong count are each named."""
+    good, bad = serving.Sent(b"a", 200, 1.0), serving.Sent(b"b", 415, None)
+    one = serving.Attempt(good, 0.0, 1.0, 200, {"score": 1.0, "label": "good"})
+    two = serving.Attempt(bad, 1.5, 2.0, 415, {"detail": "no"})
+    full = serving.Attempt(good, 0.5, 1.8, 429, {"detail": "full"})
+    assert serving.faults([one, two, full], [good, bad], 2) == []
+    for attempts, words in [
+        ([one], "2 files were sent, and 1 had"),
+        ([one, two, full._replace(began=1.2)], "429 where there were places"),
+        ([one, two._replace(status=500)], "500 in place of 415"),
+        ([one._replace(answer={"score": 1.00001}), two], "a score of 1.00001"),
+        ([one, two._replace(answer={"detail": "Traceback:\n"})], "more than a sentence"),
+    ]:
+        (fault,) = serving.faults(attempts, [good, bad], 2)
+        assert words in fault
+    counts = {
+        'requests_total{endpoint="/score"}': 2,
+        'request_seconds_count{endpoint="/score"}': 2,
+        'pictures_total{label="good"}': 1,
+        'failures_total{endpoint="/score",status="415"}': 1,
+    }
+    assert serving.miscounted([one, two], counts) == []
+    assert len(serving.miscounted([one, two, full], counts)) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_thousand_pictures_by_sixteen_clients(monkeypatch, capsys):
+    """With 100 bad uploads and 12 places: the benchmark finds no fault, and prints memory before and after."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(sys, "argv", ["serving.py", "--threads", str(torch.get_num_threads())])
+    runpy.run_path(str(BENCHMARKS / "serving.py"), run_name="__main__")
+    text = capsys.readouterr().out
+    with capsys.disabled():
+        print(f"\n{text}")
+    assert "1000 x 200, 50 x 400, 25 x 413, 25 x 415" in text
+    before, after = map(float, re.findall(r"(\d+) MB", text))
+    assert after < before + 50
