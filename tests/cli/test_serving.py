@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from recon_anomaly import ReconstructionDetector, make_parts
+from recon_anomaly.cli.serving import _listening
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -43,6 +44,16 @@ def test_a_taken_port_is_one_sentence(run, file):
     code, _, errors = run("serve", file.with_name("missing"), "--host", "192.0.2.1")
     assert code == 1
     assert errors.startswith("error: cannot listen on 192.0.2.1, port 8000 (")
+
+
+def test_answers_do_not_wait_for_acknowledgements():
+    """Connections send what they have at once: headers and body of an answer are two writes."""
+    with (
+        _listening("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_wrong_limits_are_refused(run, file):
