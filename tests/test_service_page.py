@@ -76,7 +76,7 @@ def _shown(page, name):
 
 
 def test_pictures_that_are_chosen_are_scored(show, detector, good, bad):
-    """Each has its score, its decision and its heat map; the line above counts them."""
+    """Each has its score, decision, heat map and boxes around its regions; the line above counts them."""
     page = show()
     page.wait_for_function("() => document.querySelector('#served').textContent.includes('mean')")
     assert "16 × 16 px" in page.inner_text("#served")  # noqa: RUF001  # as the page has it
@@ -90,6 +90,18 @@ def test_pictures_that_are_chosen_are_scored(show, detector, good, bad):
         "() => [...document.querySelectorAll('.stack .map')].filter(one => one.naturalWidth === 16).length === 2"
     )
     assert page.inner_text("#said") == "2 scored, 1 anomalous, 0 failed, 0 waiting"
+    (located,) = detector.regions(bad[:1])
+    drawn = page.evaluate(
+        """[...document.querySelectorAll(".boxes rect")].map(
+            (box) => ["x", "y", "width", "height"].map((name) => Number(box.getAttribute(name))))"""
+    )
+    assert drawn == [list(region.box) for region in located.regions]
+    stack, box = (
+        page.locator(place).bounding_box() for place in (".anomalous .stack", "rect >> nth=0")
+    )
+    share = stack["width"] / 16  # of a pixel of the picture
+    edge = stack["x"] + share * (drawn[0][0] + drawn[0][2])
+    assert box["x"] + box["width"] == pytest.approx(edge, abs=2)
 
 
 def test_pictures_that_are_dropped_are_scored(show, good):
@@ -118,7 +130,7 @@ def test_a_bad_file_is_told_in_a_sentence(show, good):
     text = {"name": evil, "mimeType": "image/png", "buffer": b"no picture"}
     page.set_input_files("#files", [half, _file("good.png", good[1]), text])
     _done(page, 3)
-    assert "the picture cannot be used: image file is truncated" in _shown(page, "half.png")
+    assert "the picture cannot be used: it is damaged" in _shown(page, "half.png")
     assert "this is not a picture of a known format" in _shown(page, evil)
     assert page.locator("img[src=x]").count() == 0
     assert page.locator(".stack img").count() == 2  # of the good one alone

@@ -99,7 +99,7 @@ def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         If the file cannot be read.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             # A PNG file may have its orientation behind the pixels, which would have to be decoded.
             lies = width != height and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE

@@ -21,7 +21,7 @@ from .logbook import Logbook
 from .reading import decoding_threads
 from .together import Found, score_together
 from .watching import Arrival, FolderWatch, Stamp, stamp_of
-from .writing import whole_file
+from .writing import make_folder, whole_file
 
 if TYPE_CHECKING:
     from .fitted import FittedDetector
@@ -120,7 +120,7 @@ class Station:
                 f"the heat maps in {self.maps} would be taken for arriving pictures; give an out that is not "
                 "inside the watched folder"
             )
-        _make_folder(Path(out))
+        make_folder(Path(out))
         self.book = Logbook(Path(out) / "scores.csv", COLUMNS)
         try:
             self.remembered = self._remember()
@@ -186,7 +186,7 @@ class Station:
         if self.maps is None:
             return
         target = self.maps / path.relative_to(self.watch.folder)
-        _make_folder(target.parent)
+        make_folder(target.parent)
         image = side_by_side(found.pixels, found.anomaly_map, self.detector.map_scale_)
         with whole_file(target.with_name(target.name + ".png")) as temporary:
             image.save(temporary, format="PNG")
@@ -230,10 +230,3 @@ def _comes_into(place: Path, watch: FolderWatch) -> bool:
     """Return whether pictures that are written below a place are seen by the watch."""
     inside = place.resolve().is_relative_to(watch.folder.resolve())
     return inside and (watch.recursive or place.resolve() == watch.folder.resolve())
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SavedFileError(f"cannot make the folder {folder}: {error.strerror}") from error

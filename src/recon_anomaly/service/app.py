@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NotRequired, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -24,7 +24,9 @@ from recon_anomaly.checks import at_least
 from recon_anomaly.decoding import MAX_PIXELS
 from recon_anomaly.errors import InputError
 from recon_anomaly.heatmaps import colours
+from recon_anomaly.locating import Limits
 from recon_anomaly.reading import decoding_threads
+from recon_anomaly.regions import Region, find_regions
 from recon_anomaly.together import Found, score_together
 
 from .counting import Counted, Figures
@@ -58,8 +60,8 @@ _BODY: dict[str, Any] = {
 }
 
 
-class Answer(TypedDict):
-    """What ``POST /score`` answers."""
+class Result(TypedDict):
+    """What was found, in the header of ``POST /map``, which has to be short."""
 
     score: float
     threshold: float
@@ -69,6 +71,25 @@ class Answer(TypedDict):
     width: int
     height: int
     notes: list[str]
+
+
+class Box(TypedDict):
+    """A region, in pixels of the picture that was sent; see `recon_anomaly.regions.Region`."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    area: float
+    mean: float
+    maximum: float
+
+
+class Answer(Result):
+    """What ``POST /score`` answers."""
+
+    regions: list[Box]
+    map: NotRequired[str]
 
 
 def make_app(
@@ -118,18 +139,19 @@ def make_app(
     app.add_middleware(Counted, figures=service.figures, endpoints=_ENDPOINTS)
 
     @app.post("/score", openapi_extra=_BODY)
-    async def score(request: Request) -> Answer:
-        """Score a picture, the body itself or the one file of a form."""
+    async def score(request: Request, map: bool = False) -> Answer:
+        """Score a picture, the body itself or the one file of a form; with map=true its heat map comes as a data URL."""
         with service.place():
-            return service.answer(*await service.scored(request))
+            upload, found = await service.scored(request)
+            return await service.aside(partial(service.answer, upload, found, map))
 
     @app.post("/map", openapi_extra=_BODY, response_class=Response)
     async def heat_map(request: Request) -> Response:
-        """Return the heat map of a picture as a PNG; the header X-Result has what /score answers."""
+        """Return the heat map of a picture as a PNG; the header X-Result has what /score answers, without regions."""
         with service.place():
             upload, found = await service.scored(request)
             drawn = await service.aside(partial(_png, found, detector.map_scale_))
-        result = json.dumps(service.answer(upload, found))
+        result = json.dumps(service.result(upload, found))
         return Response(drawn, media_type="image/png", headers={"X-Result": result})
 
     @app.get("/health")
@@ -173,6 +195,7 @@ class _Service:
         self, detector: FittedDetector, max_bytes: int, max_pixels: int, capacity: int
     ) -> None:
         self.detector = detector
+        self._limits = Limits.of(detector)
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._capacity = capacity
@@ -232,17 +255,31 @@ class _Service:
     async def aside(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
-    def answer(self, upload: Upload, found: Found) -> Answer:
+    def result(self, upload: Upload, found: Found) -> Result:
+        height, width = upload.size
         return {
             "score": found.score,
             "threshold": -float(self.detector.offset_),
             "anomalous": found.anomalous,
             "p_value": found.p_value,
             "label": found.label,
-            "width": upload.width,
-            "height": upload.height,
+            "width": width,
+            "height": height,
             "notes": upload.notes,
         }
+
+    def answer(self, upload: Upload, found: Found, with_map: bool) -> Answer:
+        regions: tuple[Region, ...] = ()
+        if found.anomalous:
+            regions = find_regions(found.anomaly_map, self._limits.threshold, size=upload.size)
+        answer: Answer = {
+            **self.result(upload, found),
+            "regions": [_box(region) for region in regions],
+        }
+        if with_map:
+            drawn = base64.b64encode(_png(found, self.detector.map_scale_)).decode()
+            answer["map"] = f"data:image/png;base64,{drawn}"
+        return answer
 
     def health(self) -> dict[str, Any]:
         return {
@@ -254,6 +291,19 @@ class _Service:
             "queue": 0 if self._queue is None else self._queue.length,
             "places": self._capacity,
         }
+
+
+def _box(region: Region) -> Box:
+    x, y, width, height = region.box
+    return {
+        "x": x,
+        "y": y,
+        "width": width,
+        "height": height,
+        "area": region.area,
+        "mean": region.mean,
+        "maximum": region.maximum,
+    }
 
 
 def _png(found: Found, scale: float) -> bytes:

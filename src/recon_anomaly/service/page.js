@@ -2,7 +2,9 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const short = (value) => Number(value.toPrecision(4)).toString();
+  const SVG = "http://www.w3.org/2000/svg";
   const AT_ONCE = 4, KEPT = 200; // pictures; older ones leave the page, so that it can stay open
+  const DRAWN = 100; // regions of a picture
   const waiting = [];
   let running = 0, done = 0, anomalous = 0, failed = 0;
 
@@ -13,12 +15,24 @@
     return made;
   }
 
-  function picture(className, blob, broken) {
+  function picture(className, address) {
     const image = element("img", className);
     image.alt = "";
-    image.addEventListener("error", broken);
-    image.src = URL.createObjectURL(blob);
+    image.src = address;
     return image;
+  }
+
+  function boxes(result) {
+    const drawing = document.createElementNS(SVG, "svg");
+    drawing.setAttribute("class", "boxes");
+    drawing.setAttribute("viewBox", `0 0 ${result.width} ${result.height}`);
+    drawing.setAttribute("preserveAspectRatio", "none");
+    for (const region of result.regions.slice(0, DRAWN)) {
+      const box = document.createElementNS(SVG, "rect");
+      for (const name of ["x", "y", "width", "height"]) box.setAttribute(name, region[name]);
+      drawing.append(box);
+    }
+    return drawing;
   }
 
   function release(shown) {
@@ -32,7 +46,7 @@
 
   async function ask(file) {
     for (;;) {
-      const answer = await fetch("map", { method: "POST", body: file });
+      const answer = await fetch("score?map=true", { method: "POST", body: file });
       if (answer.status !== 429) return answer;
       const seconds = Number(answer.headers.get("Retry-After")) || 1;
       await new Promise((go) => setTimeout(go, 1000 * seconds));
@@ -42,7 +56,9 @@
   async function show(file) {
     const item = element("li", "");
     const stack = element("div", "stack");
-    stack.append(picture("picture", file, (event) => { event.target.remove(); stack.classList.add("alone"); }));
+    const shown = picture("picture", URL.createObjectURL(file));
+    shown.addEventListener("error", () => { shown.remove(); stack.classList.add("alone"); });
+    stack.append(shown);
     const verdict = element("div", "verdict", "…");
     item.append(stack, verdict, element("div", "soft", file.name));
     $("found").prepend(item);
@@ -54,11 +70,12 @@
     try {
       const answer = await ask(file);
       if (!answer.ok) throw new Error(await reason(answer));
-      const result = JSON.parse(answer.headers.get("X-Result"));
-      stack.append(picture("map", await answer.blob(), () => {}));
+      const result = await answer.json();
+      stack.append(picture("map", result.map), boxes(result));
       item.className = result.label;
       verdict.textContent = `${result.anomalous ? "▲ anomalous" : "● good"}  ${short(result.score)}`;
-      item.append(element("div", "soft", `p ${short(result.p_value)}, ${result.width} × ${result.height} px`));
+      const regions = result.anomalous ? `, ${result.regions.length} region${result.regions.length === 1 ? "" : "s"}` : "";
+      item.append(element("div", "soft", `p ${short(result.p_value)}, ${result.width} × ${result.height} px${regions}`));
       result.notes.forEach((note) => item.append(element("div", "soft", `had ${note}`)));
       done += 1;
       anomalous += result.anomalous;

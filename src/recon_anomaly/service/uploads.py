@@ -21,8 +21,6 @@ __all__ = ["Upload", "UploadError", "open_picture", "read_body"]
 BODY_SECONDS = 60.0
 """For which a body may be on its way, so that slow senders do not keep their places for ever."""
 
-_ORIENTATION = 0x0112  # of EXIF; from 5 on height and width change places
-
 
 class UploadError(Exception):
     """Why an upload is refused.
@@ -49,14 +47,13 @@ class Upload(NamedTuple):
         At the detector's size.
     notes : list of str
         What was dropped or converted.
-    width, height : int
-        As it was sent, upright.
+    size : (int, int)
+        Height and width as it was sent, upright.
     """
 
     pixels: NDArray[Any]
     notes: list[str]
-    width: int
-    height: int
+    size: tuple[int, int]
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
@@ -114,17 +111,14 @@ def open_picture(data: bytes, shape: ImageShape, max_pixels: int) -> Upload:
     >>> file = io.BytesIO()
     >>> Image.new("L", (4, 2), 7).save(file, "PNG")
     >>> upload = open_picture(file.getvalue(), (1, 2, 1), max_pixels=8)
-    >>> upload.pixels.tolist(), upload.width, upload.height
-    ([[[7], [7]]], 4, 2)
+    >>> upload.pixels.tolist(), upload.size
+    ([[[7], [7]]], (2, 4))
     """
     too_large = UploadError(413, f"the picture has more than {max_pixels} pixels")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
+            if image.width * image.height > max_pixels:
                 raise too_large
-            if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
-                width, height = height, width
     except UploadError:
         raise
     except UnidentifiedImageError:
@@ -139,7 +133,7 @@ def open_picture(data: bytes, shape: ImageShape, max_pixels: int) -> Upload:
     decoded = decode(data, shape[:2], luminance=shape[2] == 1)
     if isinstance(decoded, str):
         raise UploadError(400, f"the picture cannot be used: {_one_line(decoded)}")
-    return Upload(decoded.pixels, decoded.notes, width, height)
+    return Upload(*decoded)
 
 
 class _InMemory(MultiPartParser):
