@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NotRequired, TypeVar
+from typing import TYPE_CHECKING, Any, NotRequired, TypeVar, cast
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -272,10 +272,8 @@ class _Service:
         regions: tuple[Region, ...] = ()
         if found.anomalous:
             regions = find_regions(found.anomaly_map, self._limits.threshold, size=upload.size)
-        answer: Answer = {
-            **self.result(upload, found),
-            "regions": [_box(region) for region in regions],
-        }
+        boxes = [_box(region) for region in regions]
+        answer = cast("Answer", {**self.result(upload, found), "regions": boxes})
         if with_map:
             drawn = base64.b64encode(_png(found, self.detector.map_scale_)).decode()
             answer["map"] = f"data:image/png;base64,{drawn}"
