@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import io
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,22 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NotRequired, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from PIL import Image
-from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from recon_anomaly.checks import at_least
 from recon_anomaly.decoding import MAX_PIXELS
 from recon_anomaly.errors import InputError
-from recon_anomaly.heatmaps import colours
-from recon_anomaly.locating import Limits
 from recon_anomaly.reading import decoding_threads
-from recon_anomaly.regions import Region, find_regions
 from recon_anomaly.together import Found, score_together
 
+from .answers import Answer, answer_of, heat_map, result_of
 from .counting import Counted, Figures
 from .uploads import Upload, UploadError, open_picture, read_body
 from .waiting import BusyError, ScoringQueue
@@ -36,7 +31,7 @@ from .waiting import BusyError, ScoringQueue
 if TYPE_CHECKING:
     from recon_anomaly.fitted import FittedDetector
 
-__all__ = ["MAX_BYTES", "Answer", "make_app", "page"]
+__all__ = ["MAX_BYTES", "make_app", "page"]
 
 MAX_BYTES = 20_000_000
 """Of a body, where nobody says otherwise."""
@@ -58,38 +53,6 @@ _BODY: dict[str, Any] = {
         },
     }
 }
-
-
-class Result(TypedDict):
-    """What was found, in the header of ``POST /map``, which has to be short."""
-
-    score: float
-    threshold: float
-    anomalous: bool
-    p_value: float
-    label: str
-    width: int
-    height: int
-    notes: list[str]
-
-
-class Box(TypedDict):
-    """A region, in pixels of the picture that was sent; see `recon_anomaly.regions.Region`."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    area: float
-    mean: float
-    maximum: float
-
-
-class Answer(Result):
-    """What ``POST /score`` answers."""
-
-    regions: list[Box]
-    map: NotRequired[str]
 
 
 def make_app(
@@ -143,15 +106,15 @@ def make_app(
         """Score a picture, the body itself or the one file of a form; with map=true its heat map comes as a data URL."""
         with service.place():
             upload, found = await service.scored(request)
-            return await service.aside(partial(service.answer, upload, found, map))
+            return await service.aside(partial(answer_of, detector, upload, found, with_map=map))
 
     @app.post("/map", openapi_extra=_BODY, response_class=Response)
-    async def heat_map(request: Request) -> Response:
+    async def map_of(request: Request) -> Response:
         """Return the heat map of a picture as a PNG; the header X-Result has what /score answers, without regions."""
         with service.place():
             upload, found = await service.scored(request)
-            drawn = await service.aside(partial(_png, found, detector.map_scale_))
-        result = json.dumps(service.result(upload, found))
+            drawn = await service.aside(partial(heat_map, detector, found))
+        result = json.dumps(result_of(detector, upload, found))
         return Response(drawn, media_type="image/png", headers={"X-Result": result})
 
     @app.get("/health")
@@ -195,7 +158,6 @@ class _Service:
         self, detector: FittedDetector, max_bytes: int, max_pixels: int, capacity: int
     ) -> None:
         self.detector = detector
-        self._limits = Limits.of(detector)
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._capacity = capacity
@@ -255,30 +217,6 @@ class _Service:
     async def aside(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
-    def result(self, upload: Upload, found: Found) -> Result:
-        height, width = upload.size
-        return {
-            "score": found.score,
-            "threshold": -float(self.detector.offset_),
-            "anomalous": found.anomalous,
-            "p_value": found.p_value,
-            "label": found.label,
-            "width": width,
-            "height": height,
-            "notes": upload.notes,
-        }
-
-    def answer(self, upload: Upload, found: Found, with_map: bool) -> Answer:
-        regions: tuple[Region, ...] = ()
-        if found.anomalous:
-            regions = find_regions(found.anomaly_map, self._limits.threshold, size=upload.size)
-        boxes = [_box(region) for region in regions]
-        answer = cast("Answer", {**self.result(upload, found), "regions": boxes})
-        if with_map:
-            drawn = base64.b64encode(_png(found, self.detector.map_scale_)).decode()
-            answer["map"] = f"data:image/png;base64,{drawn}"
-        return answer
-
     def health(self) -> dict[str, Any]:
         return {
             "status": "ok" if self.scores else "not scoring",
@@ -289,25 +227,6 @@ class _Service:
             "queue": 0 if self._queue is None else self._queue.length,
             "places": self._capacity,
         }
-
-
-def _box(region: Region) -> Box:
-    x, y, width, height = region.box
-    return {
-        "x": x,
-        "y": y,
-        "width": width,
-        "height": height,
-        "area": region.area,
-        "mean": region.mean,
-        "maximum": region.maximum,
-    }
-
-
-def _png(found: Found, scale: float) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(colours(found.anomaly_map, scale)).save(file, "PNG")
-    return file.getvalue()
 
 
 def _hash(name: str) -> str:
