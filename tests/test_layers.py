@@ -11,7 +11,8 @@ ROOT = Path(recon_anomaly.__file__).parent
 LAYERS = [  # from the bottom; modules of one layer may import each other unless they are plugins
     {"errors", "protocols", "history", "hookspecs"},
     {"registry", "builtin", "images", "writing", "thresholds", "metrics"}
-    | {"resampling", "checks", "terms", "ramps", "conformal", "tails", "promises", "logbook"},
+    | {"resampling", "checks", "terms", "ramps", "conformal", "tails", "promises", "logbook"}
+    | {"following"},
     {"decoding", "memory", "reading", "store", "pictures", "layouts", "datasets"}
     | {
         "castings",
@@ -45,7 +46,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "streams",
     }
     | {"allocation", "distributed", "clusters", "jobs"},
-    {"models", "scorers", "corruptors", "schedules"},
+    {"models", "scorers", "corruptors", "schedules", "loggers"},
     {
         "recipes",
         "scoring",

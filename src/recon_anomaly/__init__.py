@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .datasets import find_labelled
     from .errors import (
         CalibrationWarning,
+        HookError,
         InputError,
         PictureError,
         PictureWarning,
@@ -48,6 +49,7 @@ _HOMES = {
     "datasets": ["find_labelled"],
     "errors": [
         "CalibrationWarning",
+        "HookError",
         "InputError",
         "PictureError",
         "PictureWarning",
@@ -86,6 +88,7 @@ __all__ = [  # sorted; a test compares it with the table above
     "CalibrationWarning",
     "EpochRecord",
     "History",
+    "HookError",
     "InputError",
     "LabelledFolder",
     "Leakage",

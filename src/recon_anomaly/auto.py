@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -14,8 +14,9 @@ import numpy as np
 from .detector import BaseDetector
 from .devices import choose_device
 from .distributed import own_device, ranks_of
-from .errors import InputError, ReconAnomalyError
+from .errors import HookError, InputError, ReconAnomalyError
 from .estimators import ReconstructionDetector
+from .following import Run
 from .history import EpochRecord
 from .inputs import read_input
 from .judging import judge
@@ -160,7 +161,7 @@ class AutoDetector(BaseDetector):
 
     def _iter_fit(
         self, X: Any, validation_data: Any, observed: Any, observed_scorers: Sequence[str]
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, Run]:
         started = time.monotonic()
         self._check_parameters()
         self._refuse(observed)
@@ -188,6 +189,8 @@ class AutoDetector(BaseDetector):
                     )
                     if not why:
                         found = judge(detector, self.scorers, _some(parts.validation), seed)
+                except HookError:
+                    raise
                 except ReconAnomalyError as error:
                     why = str(error)
             one = Tried(model, params, time.monotonic() - begun, found, why)
@@ -201,6 +204,19 @@ class AutoDetector(BaseDetector):
             )
         self._become(best[1], parts.validation, pictures)
         self.tried_ = tried
+        return Run.of(
+            self,
+            {
+                "model": (self.names_["model"], self.chosen_.model_params),
+                "scorer": (self.names_["scorer"], None),
+            },
+            **self.recipe_,
+            seed=seed,
+            image_shape=pictures.shape,
+            training_pictures=len(parts.training),
+            validation_pictures=len(parts.validation),
+            contamination=self.contamination,
+        )
 
     def _refuse(self, observed: Any) -> None:
         if observed is not None:

@@ -23,6 +23,7 @@ from .errors import InputError
 from .fingerprints import fingerprints
 from .fitted import FittedDetector
 from .fitting import fit_network
+from .following import Run, tell_end, told
 from .history import EpochRecord, History
 from .images import measure_range, range_for
 from .inputs import check_budget, read_anomalous, read_input, split_validation
@@ -151,15 +152,17 @@ class BaseDetector(FittedDetector):
         attributes = self.__dict__
         before = dict(attributes)
         try:
-            yield from self._iter_fit(X, validation_data, observed, observed_scorers)
+            run = yield from self._iter_fit(X, validation_data, observed, observed_scorers)
         except BaseException:  # a fit that fails, or is left, leaves an earlier one in use
             attributes.clear()
             attributes.update(before)
             raise
+        if self._ranks.first:
+            tell_end(run)
 
     def _iter_fit(
         self, X: Any, validation_data: Any, observed: Any, observed_scorers: Sequence[str]
-    ) -> Iterator[Tick | EpochRecord | Observed]:
+    ) -> Generator[Tick | EpochRecord | Observed, None, Run]:
         self._check_parameters()
         device = own_device(choose_device(self.device))
         choose_precision(self.precision, device, 0)
@@ -263,6 +266,23 @@ class BaseDetector(FittedDetector):
             checkpoint=checkpoint,
             memory_budget=self.memory_budget,
         )
+        run = Run.of(
+            self,
+            {
+                "model": (model_name or model, model_params),
+                "scorer": (scorer_name or self.scorer, self.scorer_params),
+                "schedule": (schedule_name or self.schedule, self.schedule_params),
+                "corruptor": (corruptor_name or self.corruptor, self.corruptor_params),
+            },
+            **recipe,
+            seed=seed,
+            image_shape=pictures.shape,
+            training_pictures=len(parts.training),
+            validation_pictures=len(parts.validation),
+            contamination=self.contamination,
+        )
+        if ranks.first:
+            fitting = told(fitting, run)
         history = yield from _with_observed(fitting, seen) if looks else fitting
 
         self.image_shape_ = pictures.shape
@@ -287,6 +307,7 @@ class BaseDetector(FittedDetector):
             normality = -score_all(network, scorer, batches(pictures).full(), self.noise_)
             self.offset_ = float(np.percentile(normality, 100 * float(self.contamination)))
             self.threshold_rule_ = {"rule": "contamination", "contamination": self.contamination}
+        return run
 
     # Parts -------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@
     │   ├── PictureError                        one picture file, named
     │   └── WeightsError                        pretrained weights that are missing or do not fit
     ├── PluginError           (LookupError)     a name that no plugin, or several, offer
+    ├── HookError             (RuntimeError)    a plugin that follows a training raised
     ├── TrainingError         (ArithmeticError) a loss became NaN or infinite
     ├── SavedFileError        (ValueError)      a detector or checkpoint that cannot be read or written
     ├── WorkerError           (RuntimeError)    a process that was given work ended before it was done
@@ -22,6 +23,7 @@ from pathlib import Path
 
 __all__ = [
     "CalibrationWarning",
+    "HookError",
     "InputError",
     "PictureError",
     "PictureWarning",
@@ -67,6 +69,10 @@ class WeightsError(InputError):
 
 class PluginError(ReconAnomalyError, LookupError):
     """A name that no plugin offers, that several offer, or that cannot be imported."""
+
+
+class HookError(ReconAnomalyError, RuntimeError):
+    """A plugin raised while it was told of a training, which it so stopped; the cause is what it raised."""
 
 
 class TrainingError(ReconAnomalyError, ArithmeticError):

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .bench import bench
+from .configuring import ConfiguredTyper
 from .fit import fit
 from .options import Json
 from .reporting import report
@@ -19,7 +20,7 @@ from .threshold import threshold
 from .values import read_size
 from .watching import watch
 
-app = typer.Typer(
+app = ConfiguredTyper(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -24,6 +24,7 @@ from recon_anomaly.writing import check_writable, whole_file
 from .pages import page, show
 from .presetting import announced, grids_of, preset_of, read
 from .progress import followed, interrupted_well
+from .runfiles import write_beside
 
 __all__ = ["run"]
 
@@ -108,6 +109,8 @@ def run(
             try:
                 for event in _told(events) if together else _drawn(events):
                     if isinstance(event, Begun):
+                        if number == 0:
+                            write_beside(out)
                         keys = event.keys
                         # The grids of a preset find the same in their data.
                         fresh = [note for note in event.notes if note not in notes]

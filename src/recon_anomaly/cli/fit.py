@@ -73,6 +73,21 @@ def fit(
     skip_unreadable: Annotated[
         bool, typer.Option(help="Leave out files that cannot be read, and list them at the end.")
     ] = False,
+    log: Annotated[
+        list[str],
+        typer.Option(
+            help="Log epochs, weights and threshold: tensorboard, or mlflow (to MLFLOW_TRACKING_URI); as often as wanted.",
+            metavar="NAME",
+        ),
+    ] = [],
+    log_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for TensorBoard, in which each training gets its own.",
+            metavar="DIR",
+            show_default="runs",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Learn from a folder of good pictures and write a detector to one file."""
@@ -86,6 +101,8 @@ def fit(
         self_contained=self_contained,
         skip_unreadable=skip_unreadable,
         as_json=as_json,
+        log=log,
+        log_dir=log_dir,
         model=model,
         model_params=read_params(model_param),
         scorer=scorer,

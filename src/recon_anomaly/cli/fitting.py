@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 
 from recon_anomaly.auto import AutoDetector
 from recon_anomaly.datasets import good_pictures
@@ -18,12 +20,15 @@ from recon_anomaly.distributed import is_first
 from recon_anomaly.errors import InputError
 from recon_anomaly.estimators import ReconstructionDetector
 from recon_anomaly.inputs import split_validation
+from recon_anomaly.loggers import LOGGERS
+from recon_anomaly.loggers.logger import Logger
 from recon_anomaly.pictures import list_pictures, read_pictures
 from recon_anomaly.registry import find
 from recon_anomaly.store import Pictures, joined
 from recon_anomaly.writing import check_writable
 
 from .progress import counted, followed, interrupted_well
+from .runfiles import write_beside
 from .skipping import list_skipped
 
 __all__ = ["run_fit"]
@@ -38,9 +43,12 @@ def run_fit(
     self_contained: bool,
     skip_unreadable: bool,
     as_json: bool,
+    log: Sequence[str] = (),
+    log_dir: Path | None = None,
     **params: Any,
 ) -> None:
     """Fit on a folder and save; what can be wrong is looked at before the training."""
+    loggers = _loggers(log, log_dir)
     if is_first():
         check_writable(out)
     choose_precision(params["precision"], choose_device(params["device"]), 0)
@@ -71,14 +79,21 @@ def run_fit(
         del bad  # its pictures are in the joined store
     epochs = detector._recipe()["epochs"]
     events = detector.iter_fit(training, validation_data=validation_data)
-    with interrupted_well(
-        f"the same command goes on from {params['checkpoint']}"
-        if params["checkpoint"]
-        else "with --checkpoint DIR the same command would go on from the last epoch"
+    with (
+        interrupted_well(
+            f"the same command goes on from {params['checkpoint']}"
+            if params["checkpoint"]
+            else "with --checkpoint DIR the same command would go on from the last epoch"
+        ),
+        ExitStack() as entered,
     ):
+        for logger in loggers:
+            entered.enter_context(logger)
         for _ in followed(events, params["model"], epochs):
             pass
     detector.save(out, self_contained=self_contained)
+    if is_first():
+        write_beside(out)
     history = detector.history_
     kept = f"epoch {history.kept_epoch} of {len(history)}" if len(history) else "a closed-form fit"
     what, scorer = params["model"], params["scorer"]
@@ -90,6 +105,8 @@ def run_fit(
         f"{'x'.join(map(str, pictures.shape))}, {kept}, threshold {-detector.offset_:.6g}",
         file=sys.stderr,
     )
+    for place in (place for logger in loggers for place in logger.places):
+        print(f"logged: {place}", file=sys.stderr)
     for part, used in detector.scorer_uses_.items():
         print(f"{scorer}: {part}: {used}", file=sys.stderr)
     list_skipped(skipped)
@@ -105,6 +122,18 @@ def run_fit(
             "skipped": [str(path) for path, _ in skipped],
         }
         print(json.dumps(summary, indent=2))
+
+
+def _loggers(names: Sequence[str], folder: Path | None) -> list[Logger[Any]]:
+    """Return the loggers of these names, in the one process that tells of the training."""
+    if unknown := [name for name in names if name not in LOGGERS]:
+        raise typer.BadParameter(f"--log {unknown[0]}: say {' or '.join(sorted(LOGGERS))}")
+    if folder is not None and "tensorboard" not in names:
+        raise typer.BadParameter("--log-dir is for --log tensorboard")
+    if not is_first():
+        return []
+    places = {} if folder is None else {"tensorboard": folder}
+    return [LOGGERS[name](*([places[name]] if name in places else [])) for name in names]
 
 
 def _detector(params: Mapping[str, Any], minutes: float | None) -> BaseDetector:
