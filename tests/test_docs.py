@@ -14,6 +14,7 @@ from PIL import Image
 import recon_anomaly
 from recon_anomaly import builtin, hookspecs
 from recon_anomaly.cli import app
+from recon_anomaly.registry import plugin_manager
 
 ROOT = Path(__file__).parents[1]
 ACME = ROOT / "tests" / "plugins" / "acme"
@@ -79,7 +80,7 @@ def test_hooks_are_documented(hook):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for hook in HOOKS for name in getattr(builtin, hook)())
+    "name", sorted(name for hook in builtin.__all__ for name in getattr(builtin, hook)())
 )
 def test_built_in_parts_are_in_the_guide(name):
     """Every model, scorer, corruptor and schedule that ships is named in docs/guide.md."""
@@ -93,8 +94,12 @@ def test_commands_are_in_the_guide(command):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_commands_use_options_that_exist(call):
-    """A command line in README or docs is one that the command understands."""
+def test_commands_use_options_that_exist(call, tmp_path, monkeypatch):
+    """A command line in README or docs is one that the command understands, as are the files that it reads."""
+    monkeypatch.chdir(tmp_path)
+    (options,) = _blocks(GUIDE.read_text(), "toml")
+    for name in ("run.toml", "parts.run.toml"):
+        Path(name).write_text(options)
     group = typer.main.get_command(app)
     with group.make_context("recon-anomaly", list(call)) as context:
         name, command, rest = group.resolve_command(context, call)
@@ -113,6 +118,16 @@ def test_the_plugin_in_contributing_is_the_one_that_is_tested():
     (entry,) = _blocks(text, "toml")
     assert entry in (ACME / "pyproject.toml").read_text()
     assert tomllib.loads(entry)["project"]["entry-points"][hookspecs.GROUP]
+
+
+def test_the_plugin_that_follows_a_training_is_told_of_it(good, capsys):
+    """The Python of docs/plugins.md runs, and its hook prints the epoch's weights."""
+    exec("\n".join(_blocks((ROOT / "docs" / "plugins.md").read_text(), "py")), {})
+    try:
+        recon_anomaly.CAE(epochs=1).fit(good)
+    finally:
+        plugin_manager().unregister(name="weights")
+    assert "cae 1 {'reconstruction': 1.0}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)

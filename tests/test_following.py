@@ -4,6 +4,7 @@ import pluggy
 import pytest
 
 from recon_anomaly import CAE, CVAE, AutoDetector, EpochRecord, HookError, ReconstructionDetector
+from recon_anomaly.distributed import Ranks
 from recon_anomaly.errors import PluginWarning
 from recon_anomaly.hookspecs import hookimpl
 from recon_anomaly.registry import plugin_manager, register
@@ -145,3 +146,16 @@ def test_a_hook_with_another_argument_is_refused(listen):
 
     with pytest.raises(pluggy.PluginValidationError, match="loss"):
         register(plugin_manager(), Wrong(), "wrong")
+
+
+def test_only_the_first_process_tells(listen, good, monkeypatch):
+    """Of several processes that train together one is heard."""
+
+    class Second(Ranks):
+        alone = True  # nobody is there to be waited for
+        first = False
+
+    listener = listen()
+    monkeypatch.setattr("recon_anomaly.detector.ranks_of", lambda device: Second())
+    CAE(epochs=1).fit(good)
+    assert (listener.epochs, listener.ends) == ([], [])
