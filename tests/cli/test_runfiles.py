@@ -33,10 +33,13 @@ def test_a_name_that_is_no_unicode_is_refused():
         toml_of("pictures-\udcff")
 
 
-def test_such_a_name_does_not_cost_the_model(tmp_path, capsys):
+def test_what_cannot_be_written_does_not_cost_the_model(tmp_path, capsys):
     """Beside a model it is only said that the options were not written; outside of a command nothing is."""
     with offered(ConfigText("fit", {"folder": "pictures-\udcff"})):
         write_beside(tmp_path / "model.safetensors")
     assert "no Unicode" in capsys.readouterr().err
+    with offered(ConfigText("fit", {})):
+        write_beside(tmp_path / "missing" / "model.safetensors")
+    assert "cannot write" in capsys.readouterr().err
     write_beside(tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == []

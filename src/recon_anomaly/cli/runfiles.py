@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from recon_anomaly.errors import InputError
+from recon_anomaly.errors import InputError, ReconAnomalyError
 from recon_anomaly.writing import check_other_file, whole_file
 
 __all__ = ["ConfigText", "offered", "toml_of", "write_beside"]
@@ -89,7 +89,7 @@ def write_beside(written: Path) -> None:
         if path.exists() and not path.read_bytes().startswith(_HEAD.encode()):
             raise InputError(f"{path} is there already, and no run wrote it")
         ConfigText(text.command, text.values).write(path)
-    except (InputError, OSError) as error:
+    except (ReconAnomalyError, OSError) as error:
         print(f"the options were not written beside {written}: {error}", file=sys.stderr)
 
 
