@@ -1,5 +1,6 @@
 """Fixtures: small seeded pictures, the real ones where they are, and the third-party plugin."""
 
+import multiprocessing
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on tiny pictures two threads mostly wait
@@ -28,6 +29,9 @@ REAL_WEIGHTS = os.environ.get("RECON_ANOMALY_REAL_WEIGHTS", "")
 # Those that start processes or compute for long; one that came last would leave the other cores idle.
 LONG = ["test_gridruns", "test_clustered", "test_distributed", "test_benchmarks", "test_real"]
 LONG += ["test_clusterscoring", "test_clusters", "test_benchmarks_memory", "test_synthetic"]
+
+# What processes that tests fork have imported already: it takes each of them seconds.
+PRELOADED = ["recon_anomaly.bench", "torch._dynamo"]
 
 
 def pytest_configure(config):
@@ -144,9 +148,19 @@ def acme(acme_site, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def kept_processes():
-    """Processes outlive a pool that ended well, and end with the file's tests: two take seconds to start."""
+def processes_end():
+    """Processes that tests of a file have kept end with the last of them."""
+    yield
     from recon_anomaly import jobs  # here, since it imports torch
+
+    with jobs.pool(2):
+        pass
+
+
+@pytest.fixture
+def kept_processes(processes_end, monkeypatch):
+    """Processes outlive a pool that ended well, for the file's next test: two take seconds to start."""
+    from recon_anomaly import jobs
 
     ended = jobs._end_processes
 
@@ -154,11 +168,13 @@ def kept_processes():
         if at_once:
             ended(opened, at_once=True)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "_end_processes", end_processes)
-        yield
-    with jobs.pool(2):
-        pass
+    monkeypatch.setattr(jobs, "_end_processes", end_processes)
+
+
+@pytest.fixture(scope="session")
+def fork_server():
+    """Processes of the method "forkserver" have imported much already."""
+    multiprocessing.set_forkserver_preload(PRELOADED)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher import LaunchConfig, elastic_launch
 
 import recon_anomaly
 from recon_anomaly import distributed
@@ -29,11 +34,10 @@ _spec.loader.exec_module(distributed_run)
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TORCHELASTIC_ERROR_FILE": os.devnull}
 
 
-def torchrun(*arguments, processes=2, module=False):
-    """Start processes under torchrun, and return the finished command."""
+def torchrun(*arguments):
+    """Start two processes of a module under torchrun, and return the finished command."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(processes), *(["--module"] if module else [])]
-    command += map(str, arguments)
+    command += ["--nproc-per-node", "2", "--module", *map(str, arguments)]
     with subprocess.Popen(
         command,
         env=ENVIRONMENT,
@@ -60,7 +64,45 @@ def _end(started):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def forked(tmp_path_factory, fork_server):
+    """Run a script as torchrun does, by its launcher, in processes that need not import torch first.
+
+    Returns what the launcher raised, if a process failed, and the standard error of all.
+    """
+
+    def run(script, *arguments, processes=2):
+        logs = tmp_path_factory.mktemp("logs")
+        config = LaunchConfig(
+            1,
+            1,
+            processes,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            start_method="forkserver",
+            logs_specs=DefaultLogsSpecs(log_dir=str(logs), redirects=Std.ERR),
+        )
+        names = [str(name) for name in (script, *arguments)]
+        code = f"import runpy, sys; sys.argv = {names}; runpy.run_path(sys.argv[0], run_name='__main__')"
+        failed = None
+        # In a thread the launcher leaves the signals of this process alone.
+        with ThreadPoolExecutor(1) as launcher:
+            launched = launcher.submit(elastic_launch(config, exec), code)
+            try:
+                launched.result(timeout=120)
+            except ChildFailedError as error:
+                failed = str(error)
+            except TimeoutError:
+                for process in multiprocessing.active_children():
+                    process.kill()
+                raise
+        return failed, "".join(path.read_text() for path in sorted(logs.rglob("stderr.log")))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, forked):
     """The folder where one process, two and three have each trained, and all but three raced."""
     folder = tmp_path_factory.mktemp("trained")
     distributed_run.train(distributed_run.DoubleCVAE, folder)
@@ -70,8 +112,8 @@ def trained(tmp_path_factory):
     distributed_run.race(folder / "alone", folder)
     for processes in (2, 3):
         (folder / str(processes)).mkdir()
-        done = torchrun(SCRIPT, "train", folder / str(processes), processes=processes)
-        assert done.returncode == 0, done.stderr
+        failed, stderr = forked(SCRIPT, "train", folder / str(processes), processes=processes)
+        assert failed is None, stderr
     return folder
 
 
@@ -134,10 +176,10 @@ def test_only_the_first_process_saves(trained):
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory):
-    """The folder of a run that refused other data and then failed in its second epoch, and the run."""
+def failed(tmp_path_factory, forked):
+    """The folder of a run that refused other data and then failed in its second epoch, and the error."""
     folder = tmp_path_factory.mktemp("failed")
-    return folder, torchrun(SCRIPT, "fail", folder)
+    return folder, forked(SCRIPT, "fail", folder)[0]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -150,9 +192,9 @@ def test_processes_that_see_other_data_are_refused(failed, rank):
 
 def test_a_process_that_fails_while_it_trains_ends_the_run(failed):
     """The other one, which waits for its gradients, ends too, and the error of the first is there to read."""
-    _, done = failed
-    assert done.returncode not in (0, None)
-    assert "RuntimeError: the schedule fails here" in done.stderr
+    _, error = failed
+    assert error is not None
+    assert "RuntimeError: the schedule fails here" in error
 
 
 def test_a_race_with_a_checkpoint_goes_on_in_two_processes(trained):
@@ -179,7 +221,7 @@ def test_the_command_trains_in_two_processes_and_talks_once(tmp_path, save, gray
     out = tmp_path / "out.safetensors"
     done = torchrun(
         "recon_anomaly", "fit", tmp_path, "-o", out, "--epochs", 1, "--image-size", 12,
-        "--device", "cpu", "--json", module=True,
+        "--device", "cpu", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("cae on 8 pictures") == 1
@@ -187,7 +229,7 @@ def test_the_command_trains_in_two_processes_and_talks_once(tmp_path, save, gray
     assert len(recon_anomaly.load(out).history_) == 1
 
 
-def test_a_process_that_fails_ends_the_run_with_its_message(tmp_path, save, gray):
+def test_a_process_that_fails_ends_the_run_with_its_message(tmp_path, save, gray, forked):
     """The other process does not wait for ever, and the failing one says in one line which it was and why."""
     for number in range(4):
         save(f"{number}.png", gray(number, (12, 12)))
@@ -201,9 +243,9 @@ def test_a_process_that_fails_ends_the_run_with_its_message(tmp_path, save, gray
     )
     script = tmp_path / "start.py"
     script.write_text(command)
-    done = torchrun(script)
-    assert done.returncode != 0
-    assert f"rank 1: error: {tmp_path / 'no'} does not exist" in done.stderr
+    failed, stderr = forked(script)
+    assert failed is not None
+    assert f"rank 1: error: {tmp_path / 'no'} does not exist" in stderr
     assert not (tmp_path / "x.safetensors").exists()
 
 

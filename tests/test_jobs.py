@@ -24,6 +24,7 @@ def _collected(jobs, function, shared, tasks):
         return list(workers.unordered(function, shared, tasks))
 
 
+@pytest.mark.usefixtures("kept_processes")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_every_task_computes_on_one_thread(jobs):
     """torch, OpenMP and the BLAS of NumPy obey, here and in other processes."""
@@ -44,6 +45,7 @@ def test_every_task_computes_on_one_thread(jobs):
     assert ({pid for *_, pid in found} == {os.getpid()}) == (jobs == 1)
 
 
+@pytest.mark.usefixtures("kept_processes")
 def test_every_task_has_its_result_once():
     """In whichever order they come."""
 
@@ -54,6 +56,7 @@ def test_every_task_has_its_result_once():
     assert sorted(_collected(2, added, 100, range(10))) == list(range(100, 110))
 
 
+@pytest.mark.usefixtures("kept_processes")
 def test_pictures_are_mapped_and_not_copied(tmp_path, monkeypatch):
     """A mapped store goes as the name of its file, a large one as a file made once; views stay views."""
     monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(tmp_path))
@@ -92,6 +95,7 @@ def test_what_a_task_raises_is_raised():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no process groups")
+@pytest.mark.usefixtures("kept_processes")
 def test_a_process_that_is_killed_is_an_error():
     """The message says what may help, and the next pool works."""
 
