@@ -31,7 +31,7 @@ LONG = ["test_gridruns", "test_clustered", "test_distributed", "test_benchmarks"
 LONG += ["test_clusterscoring", "test_clusters", "test_benchmarks_memory", "test_synthetic"]
 
 # What processes that tests fork have imported already: it takes each of them seconds.
-PRELOADED = ["recon_anomaly.bench", "torch._dynamo"]
+PRELOADED = ["distributed", "recon_anomaly.bench", "torch._dynamo"]
 
 
 def pytest_configure(config):
@@ -201,10 +201,15 @@ def browser():
 def started_cluster():
     """A Dask cluster of two worker processes on this machine, of one thread each."""
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-    ) as made:
-        yield made
+    from dask import config
+
+    with config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        distributed.utils.get_mp_context()  # Dask has a list of its own, which it sets once
+        multiprocessing.set_forkserver_preload(PRELOADED)
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as made:
+            yield made
 
 
 @pytest.fixture
