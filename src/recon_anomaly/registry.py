@@ -88,6 +88,7 @@ def plugin_manager() -> pluggy.PluginManager:
     ``RECON_ANOMALY_PLUGINS=a,b`` in the environment loads only the entry points of these names;
     an empty value loads none. ``plugin_manager.cache_clear()`` makes the next call look again.
     """
+    _distribution.cache_clear()
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(builtin, BUILTIN)
@@ -225,6 +226,7 @@ def _points_at(offer: Offer, value: Any) -> bool:
     )
 
 
+@cache
 def _distribution(plugin: str) -> tuple[str, str]:
     if plugin == BUILTIN:
         names = ["recon-anomaly"]
