@@ -1,11 +1,21 @@
 """Fixtures of the command's tests."""
 
 import sys
+from functools import cache
 
 import pytest
+import typer
 
 from recon_anomaly import cli
 from recon_anomaly.cli import main
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_command():
+    """Typer builds the command once, and not for each run of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture
