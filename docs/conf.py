@@ -1,6 +1,6 @@
 """Settings of the docs: ``python -m sphinx -W --keep-going -b html docs docs/_build``.
 
-Nothing is fetched, neither while building nor while reading. Intersphinx is left out for that reason:
+The examples are run, and one that fails is an error. Nothing is fetched, neither while building nor while reading. Intersphinx is left out for that reason:
 a missing inventory is a warning that Sphinx cannot be told to tolerate, and ``-W`` would make it an error.
 """
 
@@ -14,12 +14,28 @@ project = "recon-anomaly"
 author = "The recon-anomaly developers"
 release = version = version("recon-anomaly")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_gallery.gen_gallery"]
 exclude_patterns = ["_build"]
 default_role = "py:obj"  # single backticks in docstrings link where they can
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+
+# In the order in which they are shown.
+EXAMPLES = ["quick_start", "folder", "transfer", "grid_search", "own_scorer", "own_model"]
+EXAMPLES += ["adaptive_weights", "onnx"]
+suppress_warnings = ["config.cache"]  # an order cannot be pickled
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "ignore_pattern": r"^(?!.*plot_)",  # scripts with options of their own, which tests run
+    "within_subsection_order": [f"plot_{name}.py" for name in EXAMPLES].index,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "show_signature": False,
+    "download_all_examples": False,
+    "write_computation_times": False,
+}
 
 autodoc_typehints = "none"  # numpydoc's sections say the types
 autodoc_member_order = "bysource"

@@ -40,7 +40,9 @@ above.axvline(history.kept_epoch, color="C3", linestyle=":", label="kept")
 above.set(ylabel="AUC, validation")
 above.legend()
 weights = [[one.weights[term] for one in history.records] for term in history.terms]
-below.pcolormesh(epochs, range(len(weights)), weights, cmap="Blues", edgecolors="w", vmin=0, vmax=1.3)
+below.pcolormesh(
+    epochs, range(len(weights)), weights, cmap="Blues", edgecolors="w", vmin=0, vmax=1.3
+)
 below.set_yticks(range(len(weights)), history.terms)
 below.set(xlabel="epoch")
 plt.show()

@@ -45,10 +45,9 @@ scored.sort(key=lambda one: one[0], reverse=True)
 figure, axes = plt.subplots(3, 6, figsize=(9, 5), layout="constrained")
 for axis, (score, path, pixels) in zip(axes.flat, scored, strict=True):
     axis.imshow(pixels, cmap="gray", vmin=0, vmax=255)
-    axis.set_title(f"{path.name}: {1000 * score:.1f}", fontsize=9)
+    axis.set_title(f"{path.name}: {score:.4f}", fontsize=9)
     axis.set(xticks=[], yticks=[])
     anomalous = score > -detector.offset_
     axis.spines[:].set(color="red" if anomalous else "lightgray", linewidth=2.5)
-figure.supxlabel("file: score × 1000", fontsize=9)
 place.cleanup()
 plt.show()

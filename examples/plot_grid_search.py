@@ -40,12 +40,19 @@ choosing, testing = train_test_split(
     np.arange(100, len(y)), test_size=0.5, stratify=parts.kinds, random_state=0
 )
 search = GridSearchCV(
-    pipeline, grid, scoring="roc_auc", cv=[(np.arange(100), choosing)], refit=False, error_score="raise"
+    pipeline,
+    grid,
+    scoring="roc_auc",
+    cv=[(np.arange(100), choosing)],
+    refit=False,
+    error_score="raise",
 )
 search.fit(X, y)
 best = pipeline.set_params(**search.best_params_).fit(parts.train)
 print(search.best_params_)
-print(f"AUROC {search.best_score_:.3f} where it was chosen, {search.scorer_(best, X[testing], y[testing]):.3f} on the rest")
+print(
+    f"AUROC {search.best_score_:.3f} where it was chosen, {search.scorer_(best, X[testing], y[testing]):.3f} on the rest"
+)
 
 # %%
 figures = search.cv_results_["mean_test_score"].reshape(len(radii), len(counts))

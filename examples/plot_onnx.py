@@ -37,10 +37,11 @@ pixels = np.stack([frame.resize((width, height), Image.Resampling.BILINEAR) for 
 scores, maps, anomalous = session.run(["score", "map", "anomalous"], {"pixels": pixels[..., None]})
 
 # %%
+# Above each frame its score, red where that exceeds the threshold.
 figure, axes = plt.subplots(2, len(frames), figsize=(10, 3), layout="constrained")
 for frame, score, found, wrong, column in zip(frames, scores, maps, anomalous, axes.T, strict=True):
     column[0].imshow(frame, cmap="gray", vmin=0, vmax=255)
-    column[0].set_title("anomalous" if wrong else "good", fontsize=10)
+    column[0].set_title(f"{score:.4f}", color="red" if wrong else "black", fontsize=10)
     column[1].imshow(found, cmap="inferno", vmin=0, vmax=float(about["map_scale"]))
     for axis in column:
         axis.axis("off")

@@ -55,7 +55,9 @@ detectors = {
 for name, detector in detectors.items():
     wrong = (detector.predict(dim[parts.labels == 0]) == -1).sum()
     auroc = roc_auc_score(parts.labels, detector.anomaly_score(dim))
-    print(f"{name}: AUROC {auroc:.3f}, {wrong} of {(parts.labels == 0).sum()} good parts called anomalous")
+    print(
+        f"{name}: AUROC {auroc:.3f}, {wrong} of {(parts.labels == 0).sum()} good parts called anomalous"
+    )
 
 # %%
 part = dim[[parts.kinds.index("scratch")]]

@@ -60,7 +60,9 @@ hole = int(np.flatnonzero(kinds == "blow-hole")[0])
 rest[0].imshow(test[hole], cmap="gray")
 rest[0].set_title("blow-hole")
 for axis, (name, one) in zip(rest[1:], detectors.items(), strict=True):
-    axis.imshow(one.anomaly_map(test[hole : hole + 1])[0], cmap="inferno", vmin=0, vmax=one.map_scale_)
+    axis.imshow(
+        one.anomaly_map(test[hole : hole + 1])[0], cmap="inferno", vmin=0, vmax=one.map_scale_
+    )
     axis.set_title(name)
 for axis in rest:
     axis.axis("off")

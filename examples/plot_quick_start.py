@@ -22,7 +22,7 @@ detector = CVAE(kernels=(8, 16, 32), epochs=30, scorer="top-k").fit(parts.train)
 print(f"kept epoch {detector.history_.kept_epoch} of {len(detector.history_)}")
 
 # %%
-# The higher the anomaly score, the more abnormal; +1 is good and −1 anomalous, as in scikit-learn.
+# The higher the anomaly score, the more abnormal; +1 is good and -1 anomalous, as in scikit-learn.
 scores = detector.anomaly_score(parts.test)
 found = detector.predict(parts.test) == -1
 print(f"AUROC {roc_auc_score(parts.labels, scores):.3f}")
@@ -32,7 +32,10 @@ print(f"{found[parts.labels == 0].sum()} of {(parts.labels == 0).sum()} good one
 # %%
 # The map says where. Of each kind this is the part with the highest score; yellow is what exceeds every
 # pixel of the good pictures that were held back.
-worst = {kind: max((s, k) for k, s in enumerate(scores) if parts.kinds[k] == kind)[1] for kind in dict.fromkeys(parts.kinds)}
+worst = {
+    kind: max((s, k) for k, s in enumerate(scores) if parts.kinds[k] == kind)[1]
+    for kind in dict.fromkeys(parts.kinds)
+}
 maps = detector.anomaly_map(parts.test)
 figure, axes = plt.subplots(2, len(worst), figsize=(9, 3.4), layout="constrained")
 for (kind, place), (above, below) in zip(worst.items(), axes.T, strict=True):

@@ -15,6 +15,7 @@ import recon_anomaly
 from recon_anomaly import builtin, hookspecs
 from recon_anomaly.cli import app
 from recon_anomaly.registry import plugin_manager
+from recon_anomaly.testing import check_schedule, check_scorer
 
 ROOT = Path(__file__).parents[1]
 ACME = ROOT / "tests" / "plugins" / "acme"
@@ -144,3 +145,27 @@ def test_examples_run(page, good, bad, tmp_path, monkeypatch):
     exec(code.replace("image_size=128", "image_size=16, epochs=1"), names)
     assert set(names["detector"].predict("new/")) <= {-1, 1}
     assert Path("parts.safetensors").is_file()
+
+
+def test_the_parts_in_plugins_obey_the_laws():
+    """The scorer and the schedule on the page for plugin authors pass the checks that it offers."""
+    names = {}
+    exec("\n".join(_blocks((ROOT / "docs" / "plugins.md").read_text(), "py")), names)
+    check_scorer(names["MedianAndLatent"])
+    check_schedule(names["tried"])
+
+
+def test_the_python_of_the_results_runs(good, bad, tmp_path, monkeypatch, capsys):
+    """It counts the parts of one folder, and benches another without the test picture that stands in training."""
+    places = {"casting_512/ok_front": good[:6], "casting_300/test/def_front": bad}
+    places |= {"casting_300/train/ok_front": good[:10], "casting_300/test/ok_front": good[9:13]}
+    for folder, pictures in places.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for k, picture in enumerate(pictures):
+            Image.fromarray(picture[..., 0]).save(tmp_path / folder / f"{k}.png")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec("\n".join(_blocks((ROOT / "docs" / "results.md").read_text(), "python")), names)
+    assert capsys.readouterr().out == f"{names['np'].bincount(names['parts'])}\n"
+    assert len(names["parts"]) == 6
+    assert names["same"] == [0]
