@@ -32,6 +32,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": [f"plot_{name}.py" for name in EXAMPLES].index,
     "remove_config_comments": True,
     "show_memory": False,
+    "min_reported_time": 3600,  # which depends on the machine
     "show_signature": False,
     "download_all_examples": False,
     "write_computation_times": False,

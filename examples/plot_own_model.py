@@ -44,10 +44,10 @@ check_model(RelitMedian)  # raises where a law does not hold
 
 # %%
 # The class itself is taken in place of a name; a :doc:`plugin </plugins>` gives it one, for saved files
-# and the command. The built-in model ``mean`` does not follow the light: where the lamp has become a tenth
+# and the command. The built-in model ``mean`` does not follow the light: where the lamp has become a fifth
 # weaker, it takes good parts for anomalous ones.
 parts = make_parts(n_train=120, seed=7)
-dim = (0.9 * parts.test).astype("uint8")
+dim = (0.8 * parts.test).astype("uint8")
 detectors = {
     name: ReconstructionDetector(model, scorer="top-k").fit(parts.train)
     for name, model in {"mean": "mean", "RelitMedian": RelitMedian}.items()
