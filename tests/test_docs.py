@@ -121,14 +121,17 @@ def test_the_plugin_in_contributing_is_the_one_that_is_tested():
     assert tomllib.loads(entry)["project"]["entry-points"][hookspecs.GROUP]
 
 
-def test_the_plugin_that_follows_a_training_is_told_of_it(good, capsys):
-    """The Python of docs/plugins.md runs, and its hook prints the epoch's weights."""
-    exec("\n".join(_blocks((ROOT / "docs" / "plugins.md").read_text(), "py")), {})
+def test_the_parts_in_plugins_keep_what_the_page_says(good, capsys):
+    """The Python of docs/plugins.md runs: its hook prints the epoch's weights, scorer and schedule obey the laws."""
+    names = {}
+    exec("\n".join(_blocks((ROOT / "docs" / "plugins.md").read_text(), "py")), names)
     try:
         recon_anomaly.CAE(epochs=1).fit(good)
     finally:
         plugin_manager().unregister(name="weights")
     assert "cae 1 {'reconstruction': 1.0}" in capsys.readouterr().out
+    check_scorer(names["MedianAndLatent"])
+    check_schedule(names["tried"])
 
 
 @pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)
@@ -145,14 +148,6 @@ def test_examples_run(page, good, bad, tmp_path, monkeypatch):
     exec(code.replace("image_size=128", "image_size=16, epochs=1"), names)
     assert set(names["detector"].predict("new/")) <= {-1, 1}
     assert Path("parts.safetensors").is_file()
-
-
-def test_the_parts_in_plugins_obey_the_laws():
-    """The scorer and the schedule on the page for plugin authors pass the checks that it offers."""
-    names = {}
-    exec("\n".join(_blocks((ROOT / "docs" / "plugins.md").read_text(), "py")), names)
-    check_scorer(names["MedianAndLatent"])
-    check_schedule(names["tried"])
 
 
 def test_the_python_of_the_results_runs(good, bad, tmp_path, monkeypatch, capsys):
