@@ -15,7 +15,6 @@ from recon_anomaly.store import Pictures
 PICTURES = "pictures"
 """The folder of what a contender sees."""
 
-VALIDATION = 0.2
 """Share of the good training pictures that is held out, as the bench does."""
 
 
@@ -36,7 +35,7 @@ def write_folder(place: Path, data: BenchData, masks: Masks | None, seed: int) -
 
     What is known of the test pictures stands beside, in ``protocol.json`` and ``masks``.
     """
-    train, validation = data.split_validation(VALIDATION, seed)
+    train, validation = data.split_validation(seed)
     for part, pictures in (
         ("train", train),
         ("validation", validation),

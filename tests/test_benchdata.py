@@ -188,12 +188,12 @@ def test_a_split_by_part_wants_three_parts(good, monkeypatch):
 def test_validation_pictures_are_held_out_by_part_too():
     """After a split by part, a part to validate on is not trained on; without one the split is random."""
     split = _with_copies().by_part()
-    training, validation = split.split_validation(0.2, seed=1)
+    training, validation = split.split_validation(seed=1)
     assert len(training) + len(validation) == len(split.train)
     assert find_leakage(training, validation).twins == ()
     data = _with_copies()
-    sizes = [len(part) for part in data.split_validation(0.25, seed=1)]
-    assert sizes == [12, 4]
+    sizes = [len(part) for part in data.split_validation(seed=1)]
+    assert sizes == [13, 3]
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def test_the_standardised_distance_is_that_of_the_pictures(run, labelled):
     """Scores and the figures of pixels agree with the formula over the folder's own files."""
     (record,), _ = run("--rows", "standardised-distance", "--seeds", "3")
     data = from_folder(labelled, 16)
-    train = data.split_validation(0.2, 3)[0].batch(slice(None))[..., 0].astype(float)
+    train = data.split_validation(3)[0].batch(slice(None))[..., 0].astype(float)
     test = data.test.pictures.batch(slice(None))[..., 0].astype(float)
     maps = ((test - train.mean(0)) / np.maximum(train.std(0), 1)) ** 2
     assert record["scores"] == pytest.approx(maps.mean((1, 2)))
@@ -259,7 +259,7 @@ def test_what_is_written_is_what_the_library_reads(module, labelled, tmp_path):
     masks = data.test.masks
     place = tmp_path / "place"
     folders.write_folder(place, data, masks, 5)
-    train, validation = data.split_validation(0.2, 5)
+    train, validation = data.split_validation(5)
     for part, pictures in (("train", train), ("validation", validation)):
         assert (detecting.read(place / "pictures" / part) == pictures.batch(slice(None))).all()
     assert (

@@ -43,6 +43,23 @@ def test_a_mask_that_cannot_be_read_is_an_error_or_unknown(spots, tmp_path):
     assert [mask is None for mask in masks] == [False, True]
 
 
+def test_masks_that_seem_empty_and_are_not_are_told(spots, save):
+    """Masks of 0 and 1, of 8 and of 16 bits, and a defect that no pixel is left of; a black mask says nothing."""
+    ones = np.zeros((4, 4), np.uint8)
+    ones[0, 0] = 1
+    dark = [save("ones.png", ones), save("deep.png", ones.astype(np.uint16))]
+    thin = save("thin.png", 255 * ones)
+    paths, labels = [*dark, thin, *spots], np.ones(5)
+    with pytest.warns(PictureWarning) as said:
+        masks = read_masks(paths, labels, (2, 2))
+    assert [mask is None for mask in masks] == [True, True, True, False, True]
+    dark_ones, vanished = (str(one.message) for one in said)
+    assert dark_ones.startswith("2 of the masks have no pixel of half the full range")
+    assert "ones.png" in dark_ones
+    assert vanished.startswith("1 of the masks have defects that vanish at 2 x 2 pixels")
+    assert "thin.png" in vanished
+
+
 def test_some_are_taken_in_their_order():
     """Masks go with their pictures, and the checksum is theirs alone."""
     store = np.eye(3, dtype=bool)[:, None]

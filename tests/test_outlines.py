@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,3 +55,11 @@ def test_pixels_that_touch_at_a_corner_have_polygons_of_their_own(mask):
 def test_nothing_has_no_outline():
     """No polygon, and no error."""
     assert outlines(np.zeros((2, 3), bool)) == []
+
+
+def test_many_rings_take_as_long_as_their_edges():
+    """A board of single pixels has as many polygons, and is not looked through again for each."""
+    board = np.indices((160, 160)).sum(0) % 2 == 0
+    started = time.process_time()
+    assert len(outlines(board)) == board.sum()
+    assert time.process_time() - started < 3

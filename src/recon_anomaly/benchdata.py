@@ -34,6 +34,7 @@ __all__ = [
     "read_data",
 ]
 
+_VALIDATED = 0.2
 DEFECTS = "defects"
 """Name of the test set of a data set's own defects."""
 
@@ -99,11 +100,11 @@ class BenchData:
         """Which test pictures stand in the defects to validate on, if there are some; looked for once."""
         return None if self.defects is None else find_leakage(self.defects, self.test.pictures)
 
-    def split_validation(self, share: float, seed: int) -> tuple[Pictures, Pictures]:
-        """Return training and validation pictures; where parts are known, none is on both sides."""
+    def split_validation(self, seed: int) -> tuple[Pictures, Pictures]:
+        """Return training and validation pictures, a fifth; where parts are known, none is on both sides."""
         if self.parts is None:
-            return split_validation(self.train, share, seed)
-        kept, held_out = hold_out_parts(self.parts, share, seed)
+            return split_validation(self.train, _VALIDATED, seed)
+        kept, held_out = hold_out_parts(self.parts, _VALIDATED, seed)
         return self.train.take(kept), self.train.take(held_out)
 
     def by_part(self, *, seed: int = 42, memory_budget: int | None = None) -> BenchData:

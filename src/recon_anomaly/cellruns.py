@@ -149,7 +149,7 @@ def train(
         Before any record, when the training fails.
     """
     data, row = ground.data, run.row
-    good, validation = data.split_validation(0.2, run.seed)
+    good, validation = data.split_validation(run.seed)
     budget = ground.budget()
     detector = row.detector(run.scorers[0], run.seed, ground.device, budget)
     started = time.perf_counter()

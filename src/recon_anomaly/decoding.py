@@ -65,7 +65,7 @@ class _UnusableError(Exception):
 
 
 def read_mask(
-    path: str | os.PathLike[str], size: int | tuple[int, int] | None = None
+    path: str | os.PathLike[str], size: int | tuple[int, int] | None = None, level: float = 128
 ) -> NDArray[np.bool_]:
     """Read a mask of defects: True where the gray value reaches half of its range (128 of 255).
 
@@ -75,6 +75,8 @@ def read_mask(
         A picture file; coloured ones are read as luminance, with a warning.
     size : int or (height, width), optional
         Size in pixels that the mask is brought to, by nearest neighbour; its own if None.
+    level : float
+        In place of 128; of 16 bits it is 256 times as much.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def read_mask(
     if isinstance(result, str):
         raise PictureError(f"{path} cannot be used: {result}")
     warn_of({note: [Path(path)] for note in result.notes}, 1)
-    mask: NDArray[np.bool_] = result.pixels[..., 0] >= 128 * 256 ** (result.pixels.itemsize - 1)
+    mask: NDArray[np.bool_] = result.pixels[..., 0] >= level * 256 ** (result.pixels.itemsize - 1)
     return mask
 
 

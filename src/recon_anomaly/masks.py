@@ -134,12 +134,14 @@ def read_masks(
     Warns
     -----
     PictureWarning
-        Where masks could not be used, and ``on_error`` is "skip"; it counts them and names the first.
+        Where masks could not be used, and ``on_error`` is "skip"; where they are dark but not empty, as masks of 0 and
+        1 are, or their defects vanish at this size. It counts them and names the first.
     """
     rows = np.where(np.asarray(labels) == 1, UNKNOWN, GOOD)
     named = [k for k, path in enumerate(paths) if path is not None and rows[k] == UNKNOWN]
     store = allocate((len(named), *size), bool, budget_of(memory_budget))
     unread: list[str] = []
+    empty: list[Path] = []
     count = 0
     for k in named:
         path = paths[k]
@@ -157,6 +159,9 @@ def read_masks(
             store[count] = mask
             rows[k] = count
             count += 1
+        else:
+            empty.append(path)
+    _warn_of_lost(empty, size)
     if unread:
         warnings.warn(
             f"{len(unread)} of {len(named)} masks could not be used, so that nobody knows where these pictures are "
@@ -165,6 +170,28 @@ def read_masks(
             stacklevel=2,
         )
     return Masks(store[:count], rows) if count else None
+
+
+def _warn_of_lost(empty: Sequence[Path], size: tuple[int, int]) -> None:
+    """Say of masks in which nothing was left whether there had been something."""
+    height, width = size
+    dark, vanished = [], []
+    for path in empty:
+        if read_mask(path).any():
+            vanished.append(path)
+        elif read_mask(path, level=1 / 256).any():
+            dark.append(path)
+    for paths, why in (
+        (dark, "have no pixel of half the full range or more, though some that are not black"),
+        (vanished, f"have defects that vanish at {height} x {width} pixels"),
+    ):
+        if paths:
+            warnings.warn(
+                f"{len(paths)} of the masks {why}, so that these pictures take no part in figures of pixels; the first: "
+                f"{paths[0]}",
+                PictureWarning,
+                stacklevel=3,
+            )
 
 
 def _check_size(path: Path, picture: Path) -> None:

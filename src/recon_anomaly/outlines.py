@@ -68,8 +68,9 @@ def _traced(mask: np.ndarray) -> list[np.ndarray]:
             leaving.setdefault(corner, []).append(direction)
             left[corner, direction] = None
     rings = []
-    while left:
-        start = next(iter(left))
+    for start in list(left):
+        if start not in left:  # it was on the way of an earlier ring
+            continue
         (place, direction), ring = start, [start[0]]
         while (place, direction) in left:
             del left[place, direction]

@@ -16,6 +16,8 @@ from .pictures import EXTENSIONS
 
 __all__ = ["Arrival", "FolderWatch", "Stamp", "stamp_of"]
 
+_DAY = 86_400.0
+
 
 class Stamp(NamedTuple):
     """What tells a file from another one that takes its place."""
@@ -87,7 +89,9 @@ class FolderWatch:
         # Not resolved: where a link is put on another folder, that one is watched.
         self.folder = self.folder.absolute()
         self.recursive = recursive
-        self.interval = check_number("interval", interval, "seconds, more than 0", above=0)
+        self.interval = check_number(
+            "interval", interval, "seconds, more than 0 and at most a day", most=_DAY, above=0
+        )
         self._clock = clock
         self._done: dict[str, Stamp] = {}
         self._since: dict[str, tuple[Stamp, float]] = {}

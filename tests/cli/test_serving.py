@@ -44,6 +44,9 @@ def test_a_taken_port_is_one_sentence(run, file):
     code, _, errors = run("serve", file.with_name("missing"), "--host", "192.0.2.1")
     assert code == 1
     assert errors.startswith("error: cannot listen on 192.0.2.1, port 8000 (")
+    code, _, errors = run("serve", file.with_name("missing"), "--host", "a..b")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert errors.startswith("error: cannot listen on a..b, port 8000 (")
 
 
 def test_answers_do_not_wait_for_acknowledgements():

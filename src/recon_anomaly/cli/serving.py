@@ -93,9 +93,10 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter where no host can have such a name
+        reason = getattr(error, "strerror", None) or "no name of a host"
         raise InputError(
-            f"cannot listen on {host}, port {port} ({error.strerror or error}); give another --host or --port"
+            f"cannot listen on {host}, port {port} ({reason}); give another --host or --port"
         ) from error
     # Connections inherit it. asyncio sets it only on those whose socket names its protocol, and without it an answer
     # waits 40 ms for the client's acknowledgement of its headers.

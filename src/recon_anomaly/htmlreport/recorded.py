@@ -157,7 +157,7 @@ def detector_of_record(
     if not record.get("detector"):
         return None
     detector = load(Path(source).parent / record["detector"], device=device, weights=weights)
-    return detector.with_scorer(record["scorer"], data.split_validation(0.2, record["seed"])[1])
+    return detector.with_scorer(record["scorer"], data.split_validation(record["seed"])[1])
 
 
 def contents_of_record(

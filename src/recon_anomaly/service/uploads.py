@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -81,8 +81,10 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     except ClientDisconnect:
         raise UploadError(400, "the connection ended before the whole body had come") from None
     data = bytes(body)
+    del body
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        data = await _file_of(request, data)
+        # In a thread: a form of many bytes takes a second to parse, and others wait for this loop.
+        data = await asyncio.to_thread(lambda: asyncio.run(_file_of(request.headers, data)))
     if not data:
         raise UploadError(400, "no bytes came; send a picture as the body, or as a file of a form")
     return data
@@ -142,12 +144,12 @@ class _InMemory(MultiPartParser):
     )  # the whole body is in memory already; a copy on the disk would help nobody
 
 
-async def _file_of(request: Request, body: bytes) -> bytes:
+async def _file_of(headers: Headers, body: bytes) -> bytes:
     async def once() -> AsyncGenerator[bytes, None]:
         yield body
 
     try:
-        form = await _InMemory(request.headers, once(), max_files=1, max_fields=0).parse()
+        form = await _InMemory(headers, once(), max_files=1, max_fields=0).parse()
     except MultiPartException as error:
         raise UploadError(400, f"the form cannot be used: {_one_line(error.message)}") from None
     # The parser may raise anything on a boundary or header that lies.
