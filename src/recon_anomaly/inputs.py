@@ -19,11 +19,14 @@ from .images import as_pictures
 from .pictures import list_pictures, read_pictures
 from .protocols import ImageShape
 from .store import Pictures, allocate, budget_of, from_array
+from .tiledinputs import read_tiled
+from .tiledpictures import Stored
 
 __all__ = ["check_budget", "read_anomalous", "read_input", "split_validation"]
 
 _KEPT = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.uint16))
 _CHUNK_BYTES = 2**24
+_IMAGE_SIZE = 256
 
 
 def check_budget(
@@ -67,8 +70,8 @@ def check_budget(
         )
 
 
-def read_input(detector: Any, X: Any, *, fitting: bool) -> Pictures:
-    """Return X as a store, setting ``n_features_in_`` where ``fitting``.
+def read_input(detector: Any, X: Any, *, fitting: bool) -> Stored:
+    """Return X as a store, of tiles where the detector cuts pictures, setting ``n_features_in_`` where ``fitting``.
 
     Parameters
     ----------
@@ -83,15 +86,22 @@ def read_input(detector: Any, X: Any, *, fitting: bool) -> Pictures:
     InputError
         When X cannot be used; the message says what was got and what was wanted.
     """
+    if detector.tiling_ is not None:
+        return read_tiled(detector, X, fitting=fitting)
     if isinstance(X, str | os.PathLike):
         path = Path(X)
         X = [path] if path.is_file() else good_pictures(path) if fitting else list_pictures(path)
     if _are_paths(X):
         X = read_pictures(
             X,
-            image_size=detector.image_size if fitting else detector.image_shape_[:2],
+            image_size=(
+                (_IMAGE_SIZE if detector.image_size is None else detector.image_size)
+                if fitting
+                else detector.image_shape_[:2]
+            ),
             channels=detector.channels if fitting else detector.image_shape_[2],
             memory_budget=detector.memory_budget,
+            max_pixels=detector.max_pixels,
         )
     if not isinstance(X, Pictures):
         return _read_array(detector, X, fitting)
@@ -120,7 +130,7 @@ def read_anomalous(y: Any, count: int) -> np.ndarray:
     return anomalous
 
 
-def split_validation(pictures: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
+def split_validation(pictures: Stored, share: float, seed: int) -> tuple[Stored, Stored]:
     """Return training and validation pictures, at least one each; the seed decides which."""
     order = np.random.default_rng(seed).permutation(len(pictures))
     held_out = min(max(1, round(share * len(pictures))), len(pictures) - 1)
