@@ -211,7 +211,9 @@ def _decode(
             return Decoded(_sixteen_bit(image, size, resample), notes, upright)
         if image.mode not in _EIGHT_BIT:
             raise _UnusableError(f"its mode {image.mode} is not supported; save it as RGB or gray")
-        image = _gray_if_equal(image.convert(_EIGHT_BIT[image.mode]))
+        if image.mode != _EIGHT_BIT[image.mode]:  # else it would be copied
+            image = image.convert(_EIGHT_BIT[image.mode])
+        image = _gray_if_equal(image)
         if size:
             image = _gray_if_equal(image.resize(size[::-1], resample))
         if image.mode == "RGB" and luminance:
