@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--model", default="cae")
     parser.add_argument("--model-params", default="{}", help="JSON")
     parser.add_argument("--scorer", default="mse")
-    parser.add_argument("--maps", action="store_true", help="make the map of the whole picture, too")
+    parser.add_argument(
+        "--maps", action="store_true", help="make the map of the whole picture, too"
+    )
     parser.add_argument("--scored", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.scored:
@@ -58,7 +60,9 @@ def main() -> None:
         f"{options.model} {options.model_params} by {options.scorer}, one picture of {options.side} x {options.side} x "
         f"{options.channels} ({pixels / 1e6:.0f} MB), {tiles} tiles of {options.tile} that overlap by {options.overlap}"
     )
-    print(f"{found['seconds']:.1f} s, {taken / 1e6:.0f} MB beyond the {found['baseline'] / 1e6:.0f} MB of the imports")
+    print(
+        f"{found['seconds']:.1f} s, {taken / 1e6:.0f} MB beyond the {found['baseline'] / 1e6:.0f} MB of the imports"
+    )
     if taken > budget:
         raise SystemExit(f"that is more than the budget of {options.budget}")
     print(f"within the budget of {options.budget}")

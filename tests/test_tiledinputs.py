@@ -117,7 +117,10 @@ def test_pictures_that_were_resized_before(folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"tile": 0}, "tile is 0"), ({"tile": None}, "overlap=2"), ({"roi": "no.png"}, "no.png")]
-    + [({"roi": (0, 0, 4, 4)}, "region of interest of 4 x 4"), ({"max_pixels": 0}, "max_pixels is")],
+    + [
+        ({"roi": (0, 0, 4, 4)}, "region of interest of 4 x 4"),
+        ({"max_pixels": 0}, "max_pixels is"),
+    ],
 )
 def test_parameters_out_of_bounds(folder, options, message):
     """Before anything is read, or with the file that shows it."""

@@ -165,6 +165,19 @@ def test_a_mask_leaves_everything_else_out(save, options, scorer):
         assert detector.anomaly_score(moved) == pytest.approx(maps[:, mask > 0].mean(1))
 
 
+def test_regions_lie_in_the_region_of_interest():
+    """In pixels of the whole picture, and nothing around it, though 0 exceeds a threshold below."""
+    detector = fitted("smoothed-maximum", roi=(2, 3, 14, 12))
+    picture = weave(24, 24, 60)
+    picture[6:10, 8:12] = 255
+    (found,) = detector.regions([picture])
+    x, y, width, height = found.regions[0].box
+    assert (x, y) <= (8, 6)
+    assert (x + width, y + height) >= (12, 10)
+    (everything,) = detector.regions([picture], threshold=-1.0)
+    assert [region.box for region in everything.regions] == [(2, 3, 14, 12)]
+
+
 def test_saved_and_cloned(save, tmp_path):
     """Tiles and region come back from the file, without the mask's; a clone is cut alike."""
     mask = np.zeros((20, 27), np.uint8)
@@ -191,7 +204,9 @@ def test_trained_pictures_are_known_again():
     """As whole pictures, whatever tiles they share with others; new ones calibrate."""
     detector = fitted()
     assert detector.training_hashes_.shape == (6, 8)
-    with pytest.raises(InputError, match="6 of the 8 pictures were trained on, the first is number"):
+    with pytest.raises(
+        InputError, match="6 of the 8 pictures were trained on, the first is number"
+    ):
         detector.calibrate(WOVEN)
     others = [weave(20, 20, seed) for seed in range(20, 28)]
     detector.calibrate(others)
@@ -228,7 +243,10 @@ def test_memory_does_not_grow_with_the_picture():
         (lambda detector: detector.anomaly_map(WOVEN), "differ in size"),
         (lambda detector: detector.export_onnx("a.onnx"), "cutting and blending"),
         (lambda detector: detector.predict([np.full((9, 9), np.nan)]), "NaN"),
-        (lambda detector: detector.predict([np.zeros((9, 7))]), "does not fit into a picture of 9 x 7"),
+        (
+            lambda detector: detector.predict([np.zeros((9, 7))]),
+            "does not fit into a picture of 9 x 7",
+        ),
         (lambda detector: detector.predict([np.zeros((9, 9, 3))]), "fitted on"),
         (lambda detector: detector.predict(np.zeros((2, 64))), r"got shape \(2, 64\)"),
     ],

@@ -39,6 +39,19 @@ class Interest:
     mask: NDArray[np.bool_] | None = None
     size: tuple[int, int] | None = None
 
+    def inside(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return which pixels of a picture of this height and width are looked at.
+
+        Examples
+        --------
+        >>> Interest((1, 0, 2, 1)).inside((2, 3)).tolist()
+        [[False, True, True], [False, False, False]]
+        """
+        left, top, width, height = self.box
+        found = np.zeros(size, bool)
+        found[top : top + height, left : left + width] = True if self.mask is None else self.mask
+        return found
+
     def check(self, size: tuple[int, int]) -> None:
         """Refuse a picture, by height and width, that the region does not fit.
 
