@@ -40,7 +40,7 @@ def test_a_box_beyond_a_picture():
 @pytest.mark.parametrize("roi", [7, (1, 2, 3), (0, 0, 0, 4), (-1, 0, 4, 4), (0.0, 0, 4, 4), "12ab"])
 def test_what_is_no_region(roi):
     """Neither a box nor a file."""
-    with pytest.raises((InputError, PictureError), match="roi|mask 12ab .* does not exist"):
+    with pytest.raises((InputError, PictureError), match=r"roi|mask 12ab .* does not exist"):
         interest_of(roi)
 
 

@@ -138,6 +138,7 @@ TORCH = {
     "testing",
     "scoringgraph",
     "export",
+    "tiledscoring",
 }
 
 

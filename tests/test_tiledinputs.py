@@ -116,8 +116,10 @@ def test_pictures_that_were_resized_before(folder):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"tile": 0}, "tile is 0"), ({"tile": None}, "overlap=2"), ({"roi": "no.png"}, "no.png")]
-    + [
+    [
+        ({"tile": 0}, "tile is 0"),
+        ({"tile": None}, "overlap=2"),
+        ({"roi": "no.png"}, r"no\.png"),
         ({"roi": (0, 0, 4, 4)}, "region of interest of 4 x 4"),
         ({"max_pixels": 0}, "max_pixels is"),
     ],

@@ -354,7 +354,8 @@ class BaseDetector(FittedDetector):
     def _split(self, pictures: Stored, validation_data: Any, seed: int) -> _Parts:
         """Hold a share out for validation, or read the pictures that are given for it."""
         if validation_data is None:
-            return _Parts(*split_validation(pictures, self.validation_fraction, seed))
+            either: Any = pictures
+            return _Parts(*split_validation(either, self.validation_fraction, seed))
         self.image_shape_ = pictures.shape  # what validation pictures are read to
         if isinstance(validation_data, str | os.PathLike):
             validation_data = good_pictures(validation_data)

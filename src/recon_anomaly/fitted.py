@@ -63,7 +63,7 @@ class ScoredFiles(NamedTuple):
     paths : tuple of Path
         The files.
     pixels : ndarray of shape (n, h, w, c), uint8 or uint16
-        Their pixels, as they were scored.
+        Their pixels, as they were scored; of a detector with ``tile`` or ``roi`` the whole picture's.
     scores : ndarray of shape (n,), float64
         The higher, the more abnormal.
     maps : ndarray of shape (n, h, w), float32
@@ -145,6 +145,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         paths: Iterable[str | os.PathLike[str]],
         *,
         skipped: list[tuple[Path, str]] | None = None,
+        with_maps: bool = True,
     ) -> Iterator[ScoredFiles]:
         """Score picture files as they are decoded, giving a `ScoredFiles` after each batch.
 
@@ -158,6 +159,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         skipped : list, optional
             Takes up (path, reason) for each file that cannot be used, which is then left out; without a
             list it is an error when its turn comes.
+        with_maps : bool
+            Whether maps are wanted; else they have the shape (n, 0, 0), and of a picture in tiles none is made.
 
         Raises
         ------
@@ -172,14 +175,16 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
                 for picture in pictures:
                     assert picture.pixels is not None
                     assert picture.path is not None
-                    scored = _as_batch(self._score_cut(picture, with_map=True))
+                    scored = _as_batch(self._score_cut(picture, with_map=with_maps))
                     size = picture.grid.size
                     yield ScoredFiles((picture.path,), picture.pixels[None], *scored, (size,))
             return
         with closing(iter(self._stream(paths, skipped))) as stream:
             for part in reusing(stream):
-                found = score_batches(self.network_, self.scorer_, [part.batch], self.noise_)
-                yield ScoredFiles(part.paths, part.pixels, *next(found), part.sizes)
+                batches = score_batches(self.network_, self.scorer_, [part.batch], self.noise_)
+                scores, maps = next(batches)
+                maps = maps if with_maps else maps[:, :0, :0]
+                yield ScoredFiles(part.paths, part.pixels, scores, maps, part.sizes)
 
     def regions(
         self,
@@ -505,5 +510,5 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
 
 def _as_batch(found: ScoredPicture) -> tuple[np.ndarray, np.ndarray]:
-    assert found.map is not None
-    return np.array([found.score]), found.map[None]
+    anomaly_map = np.empty((0, 0), np.float32) if found.map is None else found.map
+    return np.array([found.score]), anomaly_map[None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .decoding import size_of, warn_of
+from .decoding import stored_size, warn_of
 from .errors import InputError
 from .reading import Reader, as_path
 from .store import Pictures, allocate, budget_of, joined
@@ -196,8 +197,7 @@ def cut_one(
     InputError
         When it cannot be cut; the message names the file, if there is one.
     """
-    height, width, _ = pixels.shape
-    grid = _grid(tiling, (height, width), path)
+    grid = _grid(tiling, pixels.shape, path)
     return CutPicture(
         grid,
         lambda numbers: tiling.cut(pixels, grid, numbers, channels),
@@ -261,9 +261,8 @@ def cut_files(
     size = tiling.seen or (_FILE_SIZE if tiling.tile is None else (tiling.tile, tiling.tile))
     tiling = Tiling(tiling.tile, tiling.overlap, tiling.interest, size)
     budget = budget_of(memory_budget)
-    # To know how many tiles there are, before the first is made; what cannot be read is the reader's to refuse.
-    sizes = {path: size_of(path, max_pixels) for path in files}
-    total = sum(len(_grid(tiling, found, path)) for path in files if (found := sizes[path]))
+    # What is allocated; pictures that cannot be read or cut are refused when their turn comes.
+    total = sum(_count(tiling, stored_size(path, max_pixels)) for path in files)
     store: NDArray[Any] | None = None
     kept: list[Path] = []
     grids: list[Grid] = []
@@ -271,20 +270,20 @@ def cut_files(
     with closing(iter(reader)) as pictures:
         for count, (path, pixels) in enumerate(pictures, 1):
             if pixels is not None:
-                if pixels.shape[:2] != sizes[path]:
-                    raise InputError(f"{path} changed while it was read; do it again")
                 depth = 3 if channels == 3 else pixels.shape[-1]
+                grid = _grid(tiling, pixels.shape, path)
+                if done + len(grid) > total:
+                    raise InputError(f"{path} changed while the pictures were read; do it again")
                 if store is None or depth > store.shape[-1]:
                     wider = allocate((total, *size, depth), pixels.dtype, budget)
                     if store is not None:
                         wider[:done] = store[:done]
                     store = wider
-                cut = cut_one(pixels, tiling, store.shape[-1], path)
-                for part in cut.parts():
+                for part in cut_one(pixels, tiling, store.shape[-1], path).parts():
                     store[done : done + len(part)] = part
                     done += len(part)
                 kept.append(path)
-                grids.append(cut.grid)
+                grids.append(grid)
             if progress is not None:
                 progress(count)
     assert store is not None  # the reader refuses to end without a picture
@@ -339,9 +338,18 @@ def _reader(
     )
 
 
-def _grid(tiling: Tiling, size: tuple[int, int], path: Path | None) -> Grid:
+def _count(tiling: Tiling, size: tuple[int, int] | None) -> int:
+    """Return how many tiles a picture of a size has, which is the same when it lies on its side; 0 if it cannot be cut."""
+    if size is not None:
+        for either in (size, size[::-1]):
+            with contextlib.suppress(InputError):
+                return len(tiling.grid(either))
+    return 0
+
+
+def _grid(tiling: Tiling, size: tuple[int, ...], path: Path | None) -> Grid:
     try:
-        return tiling.grid(size)
+        return tiling.grid((size[0], size[1]))
     except InputError as error:
         if path is None:
             raise
