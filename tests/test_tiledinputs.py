@@ -52,6 +52,17 @@ def test_folders_paths_and_arrays_are_alike(folder, pictures):
         assert np.array_equal(one.pixels[0, ..., 0], picture)
 
 
+@pytest.mark.parametrize(
+    ("image_size", "of_files", "of_arrays"),
+    [("auto", (256, 256), (6, 8)), (None, (6, 8), (6, 8)), ((5, 7), (5, 7), (5, 7))],
+)
+def test_a_region_without_tiles_is_one_tile(folder, pictures, image_size, of_files, of_arrays):
+    """Of files it becomes as large as whole files do, of arrays it is as it is, unless a size is given."""
+    options = {"tile": None, "overlap": None, "roi": (1, 2, 8, 6), "image_size": image_size}
+    assert detector_of(**options).fit(folder).image_shape_ == (*of_files, 1)
+    assert detector_of(**options).fit(pictures).image_shape_ == (*of_arrays, 1)
+
+
 def test_arrays_of_other_types(pictures):
     """Floats and 16 bits are scored by a detector of 8 bits, in their own unit; types must be one to fit on."""
     detector = detector_of().fit(pictures)

@@ -90,12 +90,6 @@ def test_a_large_file_has_to_be_allowed(files):
         next(iter_cut(files, TILING, 1, max_pixels=15))
 
 
-def test_a_region_of_files_has_the_size_of_whole_files(files):
-    """256 x 256, where nobody says another."""
-    interest = cut_files(files, Tiling(None, 0, None, None))
-    assert interest.shape == (256, 256, 1)
-
-
 def test_joined(pictures):
     """The pictures of two stores, cut or whole."""
     one, two = cut_arrays(pictures[:1], TILING), cut_arrays(pictures[1:], TILING)

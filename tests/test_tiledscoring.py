@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from sklearn.base import clone
 
-from recon_anomaly import CVAE, InputError, ReconstructionDetector, load
+from recon_anomaly import CVAE, InputError, ReconstructionDetector, SavedFileError, load
 from recon_anomaly.reductions import reduce_map
 from recon_anomaly.scoring import exact, maps_and_terms
+from recon_anomaly.weights import checksum
 
 
 def weave(height, width, seed):
@@ -198,6 +202,36 @@ def test_saved_and_cloned(save, tmp_path):
     boxed.save(tmp_path / "b.safetensors")
     loaded = load(tmp_path / "b.safetensors")
     assert np.array_equal(loaded.score_samples(WOVEN), boxed.score_samples(WOVEN))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, tensors: header.pop("interest"),
+        lambda header, tensors: header["interest"].update(box="mask.png"),
+        lambda header, tensors: header["interest"].update(size=[3, 3]),
+        lambda header, tensors: header["interest"].update(box=[0, 0, 30_000, 30_000]),
+        lambda header, tensors: header["params"].update(overlap=99),
+        lambda header, tensors: tensors.pop("detector.roi_mask"),
+    ],
+    ids=["region", "file", "size", "box", "overlap", "mask"],
+)
+def test_a_damaged_region_is_refused(save, tmp_path, change):
+    """Rather than that a detector looks elsewhere than it was fitted."""
+    mask = np.zeros((20, 20), np.uint8)
+    mask[3:17, 2:18] = 1
+    options = {"tile": 8, "overlap": 2, "roi": save("mask.png", mask)}
+    pictures = [weave(20, 20, seed) for seed in range(4)]
+    file = tmp_path / "a.safetensors"
+    ReconstructionDetector("mean", **options).fit(pictures).save(file)
+    with safe_open(file, framework="pt") as opened:
+        header = json.loads(opened.metadata()["recon_anomaly"])
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    change(header, tensors)
+    header["checksum"] = checksum(tensors)
+    save_file(tensors, file, metadata={"recon_anomaly": json.dumps(header)})
+    with pytest.raises(SavedFileError, match="damaged"):
+        load(file)
 
 
 def test_trained_pictures_are_known_again():

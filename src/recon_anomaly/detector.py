@@ -77,7 +77,7 @@ class BaseDetector(FittedDetector):
     schedule_params: Mapping[str, Any] | None = None
     corruptor: Any = None
     corruptor_params: Mapping[str, Any] | None = None
-    image_size: int | tuple[int, int] | None = None
+    image_size: int | tuple[int, int] | str | None = "auto"
     tile: int | None = None
     overlap: int | None = None
     roi: tuple[int, int, int, int] | str | os.PathLike[str] | None = None

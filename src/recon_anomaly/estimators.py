@@ -33,9 +33,10 @@ class ReconstructionDetector(BaseDetector):
         Weights of the loss terms; ``schedule_params={"weights": {"kl": 4}}`` makes a beta-VAE.
     corruptor, corruptor_params : str or callable, and dict, optional
         Spoils the training pictures, for a denoising model; the loss is taken against clean ones.
-    image_size : int or (int, int), optional
-        Size, or height and width, to which picture files are resized, 256 by default. Arrays are used as they are. With
-        ``tile`` it is what each tile is resized to, of files and arrays; by default none is.
+    image_size : int, (int, int), "auto" or None
+        Size, or height and width, to which picture files are resized; "auto": 256. None keeps the files' own size, which must
+        then be one. Arrays are used as they are. With ``tile`` it is what each tile is resized to, of files and arrays, unless
+        it is "auto" or None.
     tile : int, optional
         Side of the square tiles that every picture is cut into, in pixels of the original. The network sees tiles; a picture's
         map is that of all its tiles, blended, and its score is of this one map (`recon_anomaly.tiledscoring.TileJudge` says how).

@@ -20,7 +20,7 @@ from .images import as_pictures
 from .pictures import list_pictures, read_pictures
 from .protocols import ImageShape
 from .store import Pictures, allocate, budget_of, from_array
-from .tiledinputs import read_tiled
+from .tiledinputs import AUTO_SIZE, for_files, read_tiled
 from .tiledpictures import Stored, TiledPictures, cut_files
 from .tiles import Tiling
 
@@ -28,7 +28,6 @@ __all__ = ["check_budget", "read_anomalous", "read_files", "read_input", "split_
 
 _KEPT = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.uint16))
 _CHUNK_BYTES = 2**24
-_IMAGE_SIZE = 256
 _Stored = TypeVar("_Stored", Pictures, TiledPictures)
 
 
@@ -122,12 +121,12 @@ def read_files(
     paths: Iterable[str | os.PathLike[str]],
     tiling: Tiling | None,
     *,
-    image_size: int | tuple[int, int] | None,
+    image_size: int | tuple[int, int] | str | None,
     channels: str | int,
     on_error: Literal["raise", "skip"] = "raise",
     progress: Callable[[int], object] | None = None,
 ) -> Stored:
-    """Return files as a store, cut where there is a ``tiling``, else brought to ``image_size``, or to 256 x 256.
+    """Return files as a store, cut where there is a ``tiling``, else brought to ``image_size``, which may be "auto".
 
     Parameters
     ----------
@@ -146,8 +145,8 @@ def read_files(
         "progress": progress,
     }
     if tiling is not None:
-        return cut_files(paths, tiling, **common)
-    size = _IMAGE_SIZE if image_size is None else image_size
+        return cut_files(paths, for_files(tiling, image_size), **common)
+    size: Any = AUTO_SIZE if image_size == "auto" else image_size
     return read_pictures(paths, image_size=size, **common)
 
 

@@ -325,7 +325,7 @@ def _restored(
     for name, array in _arrays(tensors["detector"]).items():
         setattr(detector, f"{name}_", array)
     detector.image_shape_ = image_shape
-    detector.tiling_ = _tiling(detector, header["interest"], tensors["detector"])
+    detector.tiling_ = _tiling(detector, header.get("interest"), tensors["detector"])
     detector.n_features_in_ = int(np.prod(image_shape))
     if header["feature_names"] is not None:
         detector.feature_names_in_ = np.array(header["feature_names"], dtype=object)
@@ -472,18 +472,20 @@ def _mask(tiling: Tiling | None) -> dict[str, torch.Tensor]:
 
 def _tiling(detector: BaseDetector, said: Any, tensors: dict[str, torch.Tensor]) -> Tiling | None:
     """Return how a loaded detector cuts pictures; raises whatever a wrong entry causes."""
+    if (detector.roi is None) != (said is None):
+        raise ValueError("its region of interest and its parameter roi do not fit")
     if detector.tile is None and said is None:
         return None
-    interest = None
-    if said is not None:
-        box = interest_of(said["box"])
-        assert box is not None
-        interest, (_, _, width, height) = box, box.box
-        if said["size"] is not None:
-            bits = np.unpackbits(tensors["roi_mask"].numpy(), count=width * height)
-            mask = bits.reshape(height, width).astype(bool)
-            tall, wide = said["size"]
-            interest = Interest(box.box, mask, (int(tall), int(wide)))
+    interest = None if said is None else interest_of(list(said["box"]))
+    if interest is not None and said["size"] is not None:
+        height, width = (int(side) for side in said["size"])
+        interest.check((height, width))
+        _, _, wide, tall = interest.box
+        bits = np.unpackbits(tensors["roi_mask"].numpy())
+        if not 0 <= len(bits) - wide * tall < 8:
+            raise ValueError("its mask of the region of interest does not fill its box")
+        mask = bits[: wide * tall].reshape(tall, wide).astype(bool)
+        interest = Interest(interest.box, mask, (height, width))
     overlap = checked_overlap(detector.tile, detector.overlap)
     return Tiling(detector.tile, overlap, interest, detector.image_shape_[:2])
 

@@ -20,7 +20,10 @@ from .store import Pictures
 from .tiledpictures import CutPicture, TiledPictures, cut_arrays, cut_files, cut_one, iter_cut
 from .tiles import Tiling, checked_overlap
 
-__all__ = ["iter_tiled", "planned_tiling", "read_tiled"]
+__all__ = ["AUTO_SIZE", "for_files", "iter_tiled", "planned_tiling", "read_tiled"]
+
+AUTO_SIZE = (256, 256)
+"""Height and width that files are brought to where ``image_size`` is "auto"; tiles then keep their own size."""
 
 _KEPT = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.uint16))
 
@@ -37,10 +40,17 @@ def planned_tiling(detector: Any) -> Tiling | None:
     interest = interest_of(detector.roi)
     if detector.tile is None and interest is None:
         return None
-    size = checked_size(detector.image_size)
+    size = None if detector.image_size == "auto" else checked_size(detector.image_size)
     if size is None and detector.tile is not None:
         size = (detector.tile, detector.tile)
     return Tiling(detector.tile, overlap, interest, size)
+
+
+def for_files(tiling: Tiling, image_size: Any) -> Tiling:
+    """Return how files are cut: a region of interest without tiles is brought to the size of whole files, if that is "auto"."""
+    if tiling.seen is None and image_size == "auto":
+        return replace(tiling, seen=AUTO_SIZE)
+    return tiling
 
 
 def read_tiled(detector: Any, X: Any, *, fitting: bool) -> TiledPictures:
@@ -57,7 +67,7 @@ def read_tiled(detector: Any, X: Any, *, fitting: bool) -> TiledPictures:
     elif paths is not None:
         pictures = cut_files(
             paths,
-            detector.tiling_,
+            for_files(detector.tiling_, detector.image_size),
             channels=detector.channels if fitting else detector.image_shape_[2],
             memory_budget=detector.memory_budget,
             max_pixels=detector.max_pixels,

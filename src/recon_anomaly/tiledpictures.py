@@ -31,9 +31,6 @@ __all__ = [
     "tiles_of",
 ]
 
-_FILE_SIZE = (256, 256)
-"""To which a region of files is brought where nobody says it, as whole files are."""
-
 
 @dataclass(frozen=True, eq=False)
 class CutPicture:
@@ -258,8 +255,6 @@ def cut_files(
     files = [as_path(path) for path in paths]
     skipped: list[tuple[Path, str]] = []
     reader = _reader(files, channels, skipped if on_error == "skip" else None, max_pixels)
-    size = tiling.seen or (_FILE_SIZE if tiling.tile is None else (tiling.tile, tiling.tile))
-    tiling = Tiling(tiling.tile, tiling.overlap, tiling.interest, size)
     budget = budget_of(memory_budget)
     # What is allocated; pictures that cannot be read or cut are refused when their turn comes.
     total = sum(_count(tiling, stored_size(path, max_pixels)) for path in files)
@@ -275,7 +270,9 @@ def cut_files(
                 if done + len(grid) > total:
                     raise InputError(f"{path} changed while the pictures were read; do it again")
                 if store is None or depth > store.shape[-1]:
-                    wider = allocate((total, *size, depth), pixels.dtype, budget)
+                    wider = allocate(
+                        (total, *(tiling.seen or grid.tile), depth), pixels.dtype, budget
+                    )
                     if store is not None:
                         wider[:done] = store[:done]
                     store = wider

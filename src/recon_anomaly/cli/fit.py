@@ -35,12 +35,11 @@ def fit(
     ] = None,
     corruptor_param: Params = [],
     image_size: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help="Pixels: 256, or HEIGHTxWIDTH; with --tile what each tile is resized to.",
-            show_default="256, or with --tile that of the tile",
+            help="Pixels: 256, or HEIGHTxWIDTH; auto: 256, or with --tile that of the tile."
         ),
-    ] = None,
+    ] = "auto",
     tile: Annotated[
         int | None,
         typer.Option(help="Cut pictures, of any size, into tiles of that many pixels a side."),
@@ -138,7 +137,7 @@ def fit(
         schedule_params=read_params(schedule_param),
         corruptor=corruptor,
         corruptor_params=read_params(corruptor_param),
-        image_size=None if image_size is None else read_size(image_size),
+        image_size="auto" if image_size == "auto" else read_size(image_size),
         tile=tile,
         overlap=overlap,
         roi=read_region(roi),
