@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import count
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from recon_anomaly import AutoDetector, InputError, PictureError, Reconstruction
 from recon_anomaly.decoding import MAX_PIXELS, decode
 from recon_anomaly.htmlreport.scored import contents_of_folder
 from recon_anomaly.pictures import read_pictures
+from recon_anomaly.station import Station
 
 
 def detector_of(**options):
@@ -93,6 +95,24 @@ def test_auto_tries_tiles(pictures):
     assert len(detector.validation_scores_) == 3
     assert detector.chosen_.tiling_.tile == 8
     assert detector.score_samples(pictures).shape == (6,)
+
+
+def test_a_station_takes_pictures_as_they_come(folder, pictures, tmp_path):
+    """Each at its own size, with the score of the command."""
+    detector = detector_of().fit(pictures)
+    seconds = map(float, count())
+    with Station(detector, folder, tmp_path / "out", clock=lambda: next(seconds)) as station:
+        rows = list(station.step()) + list(station.step())
+    scores = {row["path"]: row["score"] for row in rows}
+    paths = sorted(folder.iterdir())
+    assert [scores[str(path)] for path in paths] == detector.anomaly_score(paths).tolist()
+
+
+def test_a_service_is_refused(pictures):
+    """It resizes what is sent."""
+    make_app = pytest.importorskip("recon_anomaly.service.app").make_app
+    with pytest.raises(InputError, match="watch a folder"):
+        make_app(detector_of().fit(pictures))
 
 
 def test_a_report_is_refused(folder, pictures):
