@@ -161,6 +161,15 @@ def test_parameters_out_of_bounds(folder, options, message):
         detector_of(**options).fit(folder)
 
 
+def test_the_limit_holds_without_tiles_too(folder):
+    """At fitting, and at scoring as it was fitted."""
+    detector = ReconstructionDetector("mean", image_size=8, max_pixels=15 * 12).fit(folder)
+    with pytest.raises(PictureError, match="more than 20 pixels"):
+        detector.set_params(max_pixels=20).score_samples(folder)
+    with pytest.raises(PictureError, match="more than 20 pixels"):
+        detector.fit(folder)
+
+
 def test_files_beyond_the_limit_are_allowed_explicitly(tmp_path):
     """The process's own limit stands as it was, and nothing warns; without being allowed they are refused."""
     path, side = tmp_path / "big.pgm", 9_500
