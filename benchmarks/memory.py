@@ -199,7 +199,7 @@ def _measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     peaks = {"RssAnon": 0, "RssFile": 0}
     try:
         while process.poll() is None:
-            for field, size in _memory(process.pid).items():
+            for field, size in anonymous(process.pid).items():
                 peaks[field] = max(peaks[field], size)
             time.sleep(SAMPLE_SECONDS)  # the peak is sampled: RssAnon has no high-water mark
     finally:
@@ -211,7 +211,7 @@ def _measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return found | {"peak": peaks["RssAnon"], "peak_of_files": peaks["RssFile"]}
 
 
-def _memory(process: int | str) -> dict[str, int]:
+def anonymous(process: int | str) -> dict[str, int]:
     """Return a process's resident memory in bytes, of its own and of files; empty if it has ended."""
     found = {}
     with contextlib.suppress(OSError):
@@ -231,7 +231,7 @@ def _save(options: argparse.Namespace) -> dict[str, Any]:
 
 def _fit(options: argparse.Namespace) -> dict[str, Any]:
     """Time one epoch, after a fit of few pictures that does not count: torch imports much of itself then."""
-    detector, baseline = _detector(options), _memory("self")["RssAnon"]
+    detector, baseline = _detector(options), anonymous("self")["RssAnon"]
     _save(options)
     started = time.perf_counter()
     detector.fit(options.place / "pictures")
@@ -246,7 +246,7 @@ def _score(options: argparse.Namespace) -> dict[str, Any]:
     table = options.place / "scores.csv"
     sys.argv = ["recon-anomaly", "score", str(options.place / "detector.safetensors")]
     sys.argv += [str(options.place / "pictures"), "--csv", str(table), "--device", "cpu"]
-    baseline, started = _memory("self")["RssAnon"], time.perf_counter()
+    baseline, started = anonymous("self")["RssAnon"], time.perf_counter()
     try:
         command()
     except SystemExit as stopped:

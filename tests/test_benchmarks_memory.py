@@ -46,18 +46,18 @@ def test_a_folder_of_links(script, tmp_path):
 def test_anonymous_memory_is_what_was_written(script, tmp_path):
     """An array in memory counts, pages of a mapped file do not; a process that has ended has none."""
     size = 2**26
-    before = script["_memory"]("self")
+    before = script["anonymous"]("self")
     kept = np.ones(size, np.uint8)
     np.save(tmp_path / "a.npy", kept)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     assert int(mapped.sum(dtype=np.int64)) == size == len(kept)
-    after = script["_memory"]("self")
+    after = script["anonymous"]("self")
     assert after["RssAnon"] - before["RssAnon"] == pytest.approx(size, rel=0.2)
     if not is_memory(tmp_path):
         assert after["RssFile"] - before["RssFile"] == pytest.approx(size, rel=0.2)
     ended = subprocess.Popen([sys.executable, "-c", "pass"])
     ended.wait()
-    assert script["_memory"](ended.pid) == {}
+    assert script["anonymous"](ended.pid) == {}
 
 
 def test_flat_is_said_of_what_lies_beyond_the_budget(script, capsys):

@@ -194,7 +194,7 @@ def test_oversized_picture_is_refused(tmp_path, action, side):
     path.write_bytes(b"P5 %d %d 255\n" % (side, side))
     with warnings.catch_warnings():
         warnings.simplefilter(action)
-        assert decode(path, None, False) == "it has more than 89478485 pixels"
+        assert decode(path, None, False).startswith("it has more than 89478485 pixels; max_pixels")
 
 
 def test_any_exception_of_a_decoder_is_a_reason(monkeypatch, save, gray):

@@ -26,7 +26,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "fingerprints",
         "watching",
     }
-    | {"outlines", "regions", "pixelmetrics", "masks"},
+    | {"outlines", "regions", "pixelmetrics", "masks", "interest", "tiles", "tiledpictures"},
     {
         "backbones",
         "efficientnet_lite",
@@ -59,9 +59,11 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "fitting",
         "spoiling",
         "judging",
+        "tiledscoring",
     },
     {"inputs", "fitted", "detector", "estimators", "auto", "saving", "clusterscoring", "testing"}
-    | {"calibration", "scoringgraph", "export", "locating", "regionfiles", "together", "station"},
+    | {"calibration", "scoringgraph", "export", "locating", "regionfiles", "together", "station"}
+    | {"tiledinputs"},
     {"benchdata", "settings", "events", "bench", "records", "decisions"}
     | {"cellruns", "gridruns", "readiness"}
     | {"labelling", "grid", "variants", "observations", "ledger"}
@@ -136,6 +138,7 @@ TORCH = {
     "testing",
     "scoringgraph",
     "export",
+    "tiledscoring",
 }
 
 

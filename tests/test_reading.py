@@ -29,7 +29,7 @@ class Counting:
         self.most = 0
         self.lock = threading.Lock()
 
-    def __call__(self, path, size, luminance):
+    def __call__(self, path, size, luminance, max_pixels):
         pixels = np.full((2, 2, 1), int(path.stem), np.uint8)
         weakref.finalize(pixels, self.freed)
         with self.lock:
@@ -63,7 +63,7 @@ def reached(count, wanted):
 def test_pictures_come_in_the_order_of_the_files(threads, monkeypatch):
     """The order is that of the files also where an early one takes longest."""
 
-    def decode(path, size, luminance):
+    def decode(path, size, luminance, max_pixels):
         time.sleep(0.02 if int(path.stem) % 4 == 0 else 0)
         return Decoded(np.full((1, 1, 1), int(path.stem), np.uint8), [], (1, 1))
 

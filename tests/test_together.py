@@ -53,3 +53,18 @@ def test_one_that_cannot_be_scored_harms_no_other(detector, good, monkeypatch):
     assert second == "a score is NaN or infinite"
     assert isinstance(first, Found)
     assert np.allclose([first.score, third.score], detector.anomaly_score(good[:2]), rtol=1e-6)
+
+
+def test_pictures_that_are_cut_come_in_their_own_size(good, gray):
+    """One that no tile fits into fails alone."""
+    detector = ReconstructionDetector("mean", tile=8, overlap=2, device="cpu").fit(good)
+    pictures = [
+        gray(0, (9, 20))[..., None],
+        gray(1, (5, 5))[..., None],
+        gray(2, (16, 8))[..., None],
+    ]
+    first, second, third = score_together(detector, pictures)
+    assert "does not fit into a picture of 5 x 5" in second
+    wanted = detector.anomaly_score([pictures[0], pictures[2]])
+    assert [first.score, third.score] == wanted.tolist()
+    assert (first.anomaly_map.shape, first.pixels.shape) == ((9, 20), (9, 20, 1))

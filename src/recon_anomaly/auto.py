@@ -21,6 +21,8 @@ from .history import EpochRecord
 from .inputs import read_input
 from .judging import judge
 from .store import Pictures
+from .tiledinputs import planned_tiling
+from .tiledpictures import Stored, tiles_of
 
 __all__ = ["CANDIDATES", "SCORERS", "AutoDetector", "Tried"]
 
@@ -166,6 +168,7 @@ class AutoDetector(BaseDetector):
         self._check_parameters()
         self._refuse(observed)
         seed = self._draw_seed()
+        self.tiling_ = planned_tiling(self)
         pictures = read_input(self, X, fitting=True)
         parts = self._split(pictures, validation_data, seed)
         if parts.labelled is not None:
@@ -188,7 +191,9 @@ class AutoDetector(BaseDetector):
                         detector, parts.training, parts.validation, deadline
                     )
                     if not why:
-                        found = judge(detector, self.scorers, _some(parts.validation), seed)
+                        found = judge(
+                            detector, self.scorers, _some(tiles_of(parts.validation)), seed
+                        )
                 except HookError:
                     raise
                 except ReconAnomalyError as error:
@@ -251,7 +256,10 @@ class AutoDetector(BaseDetector):
         )
 
     def _become(
-        self, detector: ReconstructionDetector, validation: Pictures, pictures: Pictures
+        self,
+        detector: ReconstructionDetector,
+        validation: Stored,
+        pictures: Stored,
     ) -> None:
         chosen = detector.with_scorer(detector.scorer, validation)
         if self.contamination != "auto":
@@ -284,8 +292,8 @@ def _some(pictures: Pictures) -> Pictures:
 
 def _fitted_until(
     detector: ReconstructionDetector,
-    training: Pictures,
-    validation: Pictures,
+    training: Stored,
+    validation: Stored,
     deadline: float | None,
 ) -> Generator[Any, None, str]:
     """Fit, handing on the events; give it up when the time is over, and return why."""

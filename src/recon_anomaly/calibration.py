@@ -52,6 +52,8 @@ def unseen_scores(
     def score(batches: Any) -> np.ndarray:
         return score_all(detector.network_, detector.scorer_, batches, detector.noise_)
 
+    if detector.tiling_ is not None:
+        return _of_tiled(detector, X, trained, skipped, progress)
     paths = named_files(X)
     if paths is None:
         batches = detector._batches(X)
@@ -74,3 +76,22 @@ def unseen_scores(
         scores = score(looked_at(stream))
     trained.refuse()
     return scores
+
+
+def _of_tiled(
+    detector: FittedDetector,
+    X: Any,
+    trained: TrainedPictures,
+    skipped: list[tuple[Path, str]] | None,
+    progress: Callable[[int], object] | None,
+) -> np.ndarray:
+    """Do the same where pictures are cut, one after the other."""
+    scores: list[float] = []
+    with closing(detector._cut(X, skipped)) as pictures:
+        for place, picture in enumerate(pictures):
+            trained.look_at_parts(picture.parts(), picture.path or f"number {place} of X")
+            scores.append(detector._score_cut(picture).score)
+            if progress is not None:
+                progress(trained.seen)
+    trained.refuse()
+    return np.array(scores)

@@ -165,7 +165,8 @@ def _score(judge: _Judge, chunk: _Chunk) -> _Found:
     scores = [np.empty(0)]
     with warnings.catch_warnings(record=True) as caught:
         try:
-            files = detector.iter_files(chunk.paths, skipped=skipped if judge.skip else None)
+            left_out = skipped if judge.skip else None
+            files = detector.iter_files(chunk.paths, skipped=left_out, with_maps=False)
             scores += [part.scores for part in files]
         except PictureError as error:
             if not judge.skip or len(error.skipped) < len(chunk.paths):

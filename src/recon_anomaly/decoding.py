@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,12 +25,15 @@ __all__ = [
     "checked_size",
     "decode",
     "read_mask",
+    "stored_size",
     "upright_size",
     "warn_of",
 ]
 
 MAX_PIXELS = 89_478_485
-"""Largest height times width that is decoded; the same figure as Pillow's own."""
+"""Largest height times width that is decoded where nobody allows more; the same figure as Pillow's own."""
+
+_OPENING = threading.Lock()
 
 # Pillow would hand a file that is really PostScript to Ghostscript, whatever its ending says.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
@@ -115,31 +119,65 @@ def decode(
     size: tuple[int, int] | None,
     luminance: bool,
     resample: Image.Resampling = Image.Resampling.BILINEAR,
+    max_pixels: int | None = None,
 ) -> Decoded | str:
     """Decode and resize a file, or the bytes of one, or return the reason why it cannot be used.
 
-    An InputError is raised if Pillow is set to fill in truncated files.
+    ``max_pixels`` takes the place of `MAX_PIXELS`. An InputError is raised if Pillow is set to fill in truncated files.
     """
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise InputError(
             "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set in this process, so that truncated files "
             "would be filled in silently; set it to False"
         )
+    allowed = MAX_PIXELS if max_pixels is None else max_pixels
     try:
         if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
             return "it is empty (0 bytes)"
         file = io.BytesIO(source) if isinstance(source, bytes) else source
-        return _decode(file, size, luminance, resample)
+        return _decode(file, size, luminance, resample, allowed)
     except _UnusableError as error:
         return str(error)
     except UnidentifiedImageError:
         return f"it is not a picture of a known format ({', '.join(FORMATS)})"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return f"it has more than {MAX_PIXELS} pixels"
+        return _too_large(allowed)
     # Given bytes that lie, a decoder may raise anything (SyntaxError, struct.error, MemoryError).
     except Exception as error:
         missing = isinstance(error, FileNotFoundError)
         return "it does not exist" if missing else f"it is damaged or unreadable ({error})"
+
+
+def stored_size(path: Path, max_pixels: int | None = None) -> tuple[int, int] | None:
+    """Return height and width of the picture in a file as it is stored, upright or on its side, from its header.
+
+    None where it is no picture, or none that `decode` would take for its size.
+    """
+    allowed = MAX_PIXELS if max_pixels is None else max_pixels
+    try:
+        with _opened(path, allowed) as image:
+            width, height = image.size
+    except Exception:  # as in `decode`, which says why
+        return None
+    return (height, width) if width * height <= allowed else None
+
+
+def _opened(file: Path | io.BytesIO, allowed: int) -> Image.Image:
+    """Open a file, of which Pillow reads the header; its own limit, which is the process's, is raised for that alone."""
+    if allowed <= MAX_PIXELS:
+        return Image.open(file, formats=FORMATS)
+    with _OPENING:
+        before = Image.MAX_IMAGE_PIXELS
+        if before is not None:
+            Image.MAX_IMAGE_PIXELS = max(before, allowed)
+        try:
+            return Image.open(file, formats=FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _too_large(allowed: int) -> str:
+    return f"it has more than {allowed} pixels; max_pixels (--max-pixels) allows more"
 
 
 def _decode(
@@ -147,12 +185,13 @@ def _decode(
     size: tuple[int, int] | None,
     luminance: bool,
     resample: Image.Resampling,
+    allowed: int,
 ) -> Decoded:
     notes = []
     image: Image.Image
-    with Image.open(file, formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise _UnusableError(f"it has more than {MAX_PIXELS} pixels")
+    with _opened(file, allowed) as image:
+        if image.width * image.height > allowed:
+            raise _UnusableError(_too_large(allowed))
         if getattr(image, "is_animated", False):
             notes.append("several frames, of which only the first was read")
         if image.mode not in _SIXTEEN_BIT and _is_deep(image):
@@ -174,7 +213,9 @@ def _decode(
             return Decoded(_sixteen_bit(image, size, resample), notes, upright)
         if image.mode not in _EIGHT_BIT:
             raise _UnusableError(f"its mode {image.mode} is not supported; save it as RGB or gray")
-        image = _gray_if_equal(image.convert(_EIGHT_BIT[image.mode]))
+        if image.mode != _EIGHT_BIT[image.mode]:  # else it would be copied
+            image = image.convert(_EIGHT_BIT[image.mode])
+        image = _gray_if_equal(image)
         if size:
             image = _gray_if_equal(image.resize(size[::-1], resample))
         if image.mode == "RGB" and luminance:

@@ -33,6 +33,9 @@ from .registry import build, build_network, resolve
 from .scoring import fit_scorer, make_noise, rehearse, score_all
 from .steps import settled_precision
 from .store import Pictures
+from .tiledinputs import planned_tiling
+from .tiledpictures import Stored, tiles_of
+from .tiledscoring import scores_and_peaks
 from .training import Plan, Tick
 
 __all__ = ["BaseDetector", "Observed"]
@@ -58,9 +61,9 @@ class Observed:
 
 
 class _Parts(NamedTuple):
-    training: Pictures
-    validation: Pictures
-    labelled: Pictures | None = None
+    training: Stored
+    validation: Stored
+    labelled: Stored | None = None
     anomalous: np.ndarray | None = None
 
 
@@ -74,7 +77,11 @@ class BaseDetector(FittedDetector):
     schedule_params: Mapping[str, Any] | None = None
     corruptor: Any = None
     corruptor_params: Mapping[str, Any] | None = None
-    image_size: int | tuple[int, int] = 256
+    image_size: int | tuple[int, int] | str | None = "auto"
+    tile: int | None = None
+    overlap: int | None = None
+    roi: tuple[int, int, int, int] | str | os.PathLike[str] | None = None
+    max_pixels: int | None = None
     image_shape: tuple[int, int, int] | None = None
     channels: str | int = "auto"
     epochs: int | None = None
@@ -176,6 +183,7 @@ class BaseDetector(FittedDetector):
         if self.corruptor is not None:
             corruptor, corruptor_name = build("corruptor", self.corruptor, self.corruptor_params)
 
+        self.tiling_ = planned_tiling(self)
         pictures = read_input(self, X, fitting=True)
         pixel_range = measure_range(pictures)
         parts = self._split(pictures, validation_data, seed)
@@ -193,7 +201,7 @@ class BaseDetector(FittedDetector):
                 "schedule that needs no labels, such as 'awl-loss'"
             )
         recipe = self._recipe(builder, schedule)
-        batch = min(recipe["batch_size"], len(pictures))
+        batch = min(recipe["batch_size"], len(tiles_of(pictures)))
         check_budget(self.memory_budget, pictures.shape, pictures.dtype, batch)
         looks: dict[str, Any] = {}
         if observed is not None:
@@ -204,13 +212,20 @@ class BaseDetector(FittedDetector):
             }
         seen: list[dict[str, np.ndarray]] = []
 
-        def batches(of: Pictures) -> Batches:
-            return Batches(of, range_for(of, pixel_range), recipe["batch_size"], device)
+        def batches(of: Stored) -> Batches:
+            size = recipe["batch_size"]
+            return Batches(tiles_of(of), range_for(of, pixel_range), size, device)
 
-        def scores_of(judge: Any, of: Pictures) -> np.ndarray:
+        def scored(judge: Any, of: Stored, noise: Any) -> np.ndarray:
+            if isinstance(of, Pictures):
+                return score_all(network, judge, batches(of).full(), noise)
+            found = scores_and_peaks(network, judge, noise, of, batches(of))
+            return np.array([score for scores, _ in found for score in scores])
+
+        def scores_of(judge: Any, of: Stored) -> np.ndarray:
             noise = make_noise(network, judge, seed, device)
             fit_scorer(judge, network, batches(parts.validation).in_order, noise, seed)
-            return score_all(network, judge, batches(of).full(), noise)
+            return scored(judge, of, noise)
 
         def measure() -> dict[str, float]:
             seen.append({name: scores_of(judge, observed) for name, judge in looks.items()})
@@ -233,7 +248,7 @@ class BaseDetector(FittedDetector):
                     "out, or take another model"
                 )
         else:
-            first = next(iter(batches(parts.validation.take([0]))))
+            first = next(iter(batches(tiles_of(parts.validation).take([0]))))
             rehearse(network, scorer, first, make_noise(network, scorer, seed, device))
             height, width, _ = pictures.shape
             pixels = recipe["batch_size"] * height * width
@@ -299,12 +314,12 @@ class BaseDetector(FittedDetector):
         self.recipe_ = recipe
         self.history_ = history
         self.training_hashes_ = fingerprints(parts.training)
-        self._set_scorer(scorer, validation)
+        self._set_scorer(scorer, parts.validation, validation)
         if self.contamination == "auto":
             self.calibrate_on_validation()
         else:
             # The percentile of the negated scores, so that exactly this share lies below it.
-            normality = -score_all(network, scorer, batches(pictures).full(), self.noise_)
+            normality = -scored(scorer, pictures, self.noise_)
             self.offset_ = float(np.percentile(normality, 100 * float(self.contamination)))
             self.threshold_rule_ = {"rule": "contamination", "contamination": self.contamination}
         return run
@@ -336,10 +351,11 @@ class BaseDetector(FittedDetector):
                 f"contamination={self.contamination!r}: 'auto' or a share in (0, 0.5] is wanted"
             )
 
-    def _split(self, pictures: Pictures, validation_data: Any, seed: int) -> _Parts:
+    def _split(self, pictures: Stored, validation_data: Any, seed: int) -> _Parts:
         """Hold a share out for validation, or read the pictures that are given for it."""
         if validation_data is None:
-            return _Parts(*split_validation(pictures, self.validation_fraction, seed))
+            either: Any = pictures
+            return _Parts(*split_validation(either, self.validation_fraction, seed))
         self.image_shape_ = pictures.shape  # what validation pictures are read to
         if isinstance(validation_data, str | os.PathLike):
             validation_data = good_pictures(validation_data)
@@ -365,6 +381,7 @@ class BaseDetector(FittedDetector):
             "device",
             "precision",
             "memory_budget",
+            "max_pixels",
             "contamination",
             "random_state",
             *DEFAULT_RECIPE,

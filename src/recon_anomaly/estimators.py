@@ -33,8 +33,22 @@ class ReconstructionDetector(BaseDetector):
         Weights of the loss terms; ``schedule_params={"weights": {"kl": 4}}`` makes a beta-VAE.
     corruptor, corruptor_params : str or callable, and dict, optional
         Spoils the training pictures, for a denoising model; the loss is taken against clean ones.
-    image_size : int or (int, int)
-        Size, or height and width, to which picture files are resized. Arrays are used as they are.
+    image_size : int, (int, int), "auto" or None
+        Size, or height and width, to which picture files are resized; "auto": 256. None keeps the files' own size, which must
+        then be one. Arrays are used as they are. With ``tile`` it is what each tile is resized to, of files and arrays, unless
+        it is "auto" or None.
+    tile : int, optional
+        Side of the square tiles that every picture is cut into, in pixels of the original. The network sees tiles; a picture's
+        map is that of all its tiles, blended, and its score is of this one map (`recon_anomaly.tiledscoring.TileJudge` says how).
+        Pictures may differ in size, and be as large as memory allows; one that is smaller than a tile is refused.
+    overlap : int, optional
+        Pixels that neighbouring tiles share, at least; by default a quarter of a tile, rounded down.
+    roi : (int, int, int, int) or path, optional
+        What is looked at, in pixels of the original: x, y, width and height of a box, or a mask file, whose pixels
+        above 0 are. All else has no part in training, scores and thresholds, and is 0 in maps.
+    max_pixels : int, optional
+        Largest height times width of a picture file that is decoded; by default 89,478,485, as Pillow has it, so that no small
+        file fills the memory.
     image_shape : (int, int, int), optional
         Height, width and channels of the pictures in (n, d) rows; by default each row is a picture
         of one line and one channel.
@@ -94,7 +108,9 @@ class ReconstructionDetector(BaseDetector):
     history_ : History
         The epochs: losses, weights, learning rate, seconds.
     image_shape_ : tuple of int
-        Height, width and channels of the pictures.
+        Height, width and channels of what the network sees: the pictures, or their tiles.
+    tiling_ : Tiling or None
+        How pictures are cut, with ``tile`` or ``roi``.
     pixel_range_ : PixelRange
         The values that become 0 and 1.
     n_features_in_ : int

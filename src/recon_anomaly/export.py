@@ -102,7 +102,7 @@ def export_onnx(detector: FittedDetector, path: str | os.PathLike[str]) -> Expor
     NotFittedError
         When it was not fitted.
     InputError
-        When the packages of the extra ``onnx`` are missing; when the detector's pixels are floats outside [0, 1], or its
+        When the detector cuts pictures (``tile``, ``roi``); when the packages of the extra ``onnx`` are missing; when the detector's pixels are floats outside [0, 1], or its
         model or scorer says that it cannot be exported; when torch cannot export them, with its reason; when the
         graph scores otherwise than the detector.
     SavedFileError
@@ -110,6 +110,11 @@ def export_onnx(detector: FittedDetector, path: str | os.PathLike[str]) -> Expor
     """
     detector._check_fitted()
     detector = detector._as_saved()
+    if detector.tiling_ is not None:
+        raise InputError(
+            "a graph holds one forward pass, and with tile or roi a picture's score takes cutting and blending, too: score "
+            "with recon_anomaly, or fit without them"
+        )
     path = check_writable(path)
     _check_installed()
     samples = _sample_pictures(detector)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .images import PixelRange, range_for
 from .store import Pictures
+from .tiledpictures import TiledPictures
 
 __all__ = ["BYTES", "TrainedPictures", "fingerprints"]
 
@@ -19,10 +20,11 @@ BYTES = 8
 """Of a hash. Two of a million different pictures have the same one with a probability of 3e-8."""
 
 
-def fingerprints(pictures: Pictures) -> NDArray[np.uint8]:
+def fingerprints(pictures: Pictures | TiledPictures) -> NDArray[np.uint8]:
     """Return a BLAKE2b hash of the pixels of each picture, uint8 of shape (n, `BYTES`).
 
-    No pixel is copied: of a store in memory it costs about two nanoseconds a byte.
+    No pixel is copied: of a store in memory it costs about two nanoseconds a byte. A picture that was cut has one hash of
+    all its tiles.
 
     Examples
     --------
@@ -31,6 +33,8 @@ def fingerprints(pictures: Pictures) -> NDArray[np.uint8]:
     >>> hashes.shape, bool((hashes[0] == hashes[2]).all())
     ((3, 8), True)
     """
+    if isinstance(pictures, TiledPictures):
+        return _rows(_hash(picture.parts()) for picture in pictures)
     rows = range(len(pictures)) if pictures.index is None else pictures.index
     return _hashes(pictures.array[row] for row in rows)
 
@@ -68,6 +72,12 @@ class TrainedPictures:
         self.known += [str(name) for found, name in pairs if bytes(found) in self._hashes]
         self.seen += len(pixels)
 
+    def look_at_parts(self, parts: Iterable[NDArray[Any]], name: object) -> None:
+        """Look at one picture that was cut, by its tiles (n, h, w, c), some at a time."""
+        found = _hash(_as_trained(part, self._pixel_range) for part in parts)
+        self.known += [str(name)] if found in self._hashes else []
+        self.seen += 1
+
     def refuse(self) -> None:
         """Raise an InputError if a picture was trained on; it says how many, and names the first."""
         if self.known:
@@ -78,10 +88,18 @@ class TrainedPictures:
 
 
 def _hashes(pictures: Iterable[NDArray[Any]]) -> NDArray[np.uint8]:
-    found = bytearray()
-    for pixels in pictures:
-        found += hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=BYTES).digest()
-    return np.frombuffer(found, np.uint8).reshape(-1, BYTES)
+    return _rows(_hash([pixels]) for pixels in pictures)
+
+
+def _rows(hashes: Iterable[bytes]) -> NDArray[np.uint8]:
+    return np.frombuffer(bytearray().join(hashes), np.uint8).reshape(-1, BYTES)
+
+
+def _hash(parts: Iterable[NDArray[Any]]) -> bytes:
+    digest = hashlib.blake2b(digest_size=BYTES)
+    for pixels in parts:
+        digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
 
 
 def _as_trained(pixels: NDArray[Any], trained: PixelRange) -> NDArray[Any]:

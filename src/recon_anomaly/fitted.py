@@ -39,6 +39,10 @@ from .scoring import (
 )
 from .streams import PictureStream
 from .thresholds import check_rule, find_threshold
+from .tiledinputs import iter_tiled
+from .tiledpictures import CutPicture, Stored, iter_cut, tiles_of
+from .tiledscoring import ScoredPicture, TileJudge, scores_and_peaks
+from .tiles import Tiling
 
 if TYPE_CHECKING:
     from .export import Exported
@@ -59,7 +63,7 @@ class ScoredFiles(NamedTuple):
     paths : tuple of Path
         The files.
     pixels : ndarray of shape (n, h, w, c), uint8 or uint16
-        Their pixels, as they were scored.
+        Their pixels, as they were scored; of a detector with ``tile`` or ``roi`` the whole picture's.
     scores : ndarray of shape (n,), float64
         The higher, the more abnormal.
     maps : ndarray of shape (n, h, w), float32
@@ -79,12 +83,14 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     """Everything that a detector does after ``fit``; `BaseDetector` adds the fitting."""
 
     device: str
+    max_pixels: int | None
     recipe_: dict[str, Any]
     image_shape_: ImageShape
     pixel_range_: PixelRange
     calibration_scores_: np.ndarray
     map_peaks_: np.ndarray
     training_hashes_: np.ndarray
+    tiling_: Tiling | None = None
     _ranks = ALONE  # the processes that fitted it together
 
     # Scoring -----------------------------------------------------------------------------------
@@ -99,19 +105,38 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         Files are scored as they are decoded: a folder of any size takes the memory of a few batches.
         """
         self._check_fitted()
+        if self.tiling_ is not None:
+            with closing(self._cut(X)) as pictures:
+                return np.array([self._score_cut(picture).score for picture in pictures])
         with closing(self._full_batches(X)) as batches:
             return score_all(self.network_, self.scorer_, batches, self.noise_)
 
     def anomaly_map(self, X: Any) -> np.ndarray:
-        """Return the anomaly maps, float32 (n, h, w), at the pictures' size. Higher is more abnormal."""
-        return np.concatenate([maps for _, maps in self.iter_scores(X)])
+        """Return the anomaly maps, float32 (n, h, w), at the pictures' size. Higher is more abnormal.
+
+        With ``tile`` or ``roi`` that is the original size, which must then be one: `iter_scores` gives maps of pictures that
+        differ. Where nothing is looked at they are 0.
+        """
+        found = [maps for _, maps in self.iter_scores(X)]
+        if len({maps.shape[1:] for maps in found}) > 1:
+            raise InputError(
+                "the pictures differ in size, and so do their maps, which one array cannot hold; iter_scores gives one after "
+                "the other"
+            )
+        return np.concatenate(found)
 
     def iter_scores(self, X: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Give, batch by batch, the anomaly scores (n,) and the very maps (n, h, w) they come from.
 
-        A file that cannot be used is an error when its turn comes; `iter_files` can leave it out.
+        With ``tile`` or ``roi`` a batch is one picture. A file that cannot be used is an error when its turn comes;
+        `iter_files` can leave it out.
         """
         self._check_fitted()
+        if self.tiling_ is not None:
+            with closing(self._cut(X)) as pictures:
+                for picture in pictures:
+                    yield _as_batch(self._score_cut(picture, with_map=True))
+            return
         with closing(self._full_batches(X)) as batches:
             yield from score_batches(self.network_, self.scorer_, batches, self.noise_)
 
@@ -120,6 +145,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         paths: Iterable[str | os.PathLike[str]],
         *,
         skipped: list[tuple[Path, str]] | None = None,
+        with_maps: bool = True,
     ) -> Iterator[ScoredFiles]:
         """Score picture files as they are decoded, giving a `ScoredFiles` after each batch.
 
@@ -133,6 +159,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         skipped : list, optional
             Takes up (path, reason) for each file that cannot be used, which is then left out; without a
             list it is an error when its turn comes.
+        with_maps : bool
+            Whether maps are wanted; else they have the shape (n, 0, 0), and of a picture in tiles none is made.
 
         Raises
         ------
@@ -142,10 +170,21 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
             When the files do not fit together, or not to what the detector was fitted on.
         """
         self._check_fitted()
+        if self.tiling_ is not None:
+            with closing(self._cut_files(paths, skipped)) as pictures:
+                for picture in pictures:
+                    assert picture.pixels is not None
+                    assert picture.path is not None
+                    scored = _as_batch(self._score_cut(picture, with_map=with_maps))
+                    size = picture.grid.size
+                    yield ScoredFiles((picture.path,), picture.pixels[None], *scored, (size,))
+            return
         with closing(iter(self._stream(paths, skipped))) as stream:
             for part in reusing(stream):
-                found = score_batches(self.network_, self.scorer_, [part.batch], self.noise_)
-                yield ScoredFiles(part.paths, part.pixels, *next(found), part.sizes)
+                batches = score_batches(self.network_, self.scorer_, [part.batch], self.noise_)
+                scores, maps = next(batches)
+                maps = maps if with_maps else maps[:, :0, :0]
+                yield ScoredFiles(part.paths, part.pixels, scores, maps, part.sizes)
 
     def regions(
         self,
@@ -214,13 +253,18 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         Raises
         ------
         InputError
-            When the model reconstructs something else than pictures, such as features.
+            When the model reconstructs something else than pictures, such as features or tiles.
         """
         self._check_fitted()
         if hasattr(self.network_, "target"):
             raise InputError(
                 f"model {self._model()[0]!r} reconstructs features, not pictures; "
                 "anomaly_map shows where it fails"
+            )
+        if self.tiling_ is not None:
+            raise InputError(
+                "with tile or roi parts of pictures are reconstructed, which are not put together; anomaly_map shows where "
+                "that fails"
             )
         found = []
         batches = self._batches(X)
@@ -254,7 +298,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         other = copy.copy(self)
         other.set_params(scorer=scorer, scorer_params=scorer_params)
         other.names_ = self.names_ | {"scorer": name}
-        other._set_scorer(built, other._batches(X))
+        pictures = read_input(other, X, fitting=False)
+        other._set_scorer(built, pictures, other._batches_of(pictures))
         return other.calibrate_on_validation()
 
     def calibrate(self, X: Any, y: Any = None, rule: str = "quantile", **params: float) -> Self:
@@ -383,8 +428,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         """Return the model, as a name or an object, and its parameters."""
         raise NotImplementedError  # each estimator has its own model; this class is not used alone
 
-    def _set_scorer(self, scorer: Any, validation: Batches) -> None:
-        """Fit ``scorer`` on the validation pictures, and keep their scores."""
+    def _set_scorer(self, scorer: Any, pictures: Stored, validation: Batches) -> None:
+        """Fit ``scorer`` on the batches of the validation pictures, and keep their scores."""
         network = self.network_
         self.scorer_ = scorer
         self.noise_ = make_noise(network, scorer, self.seed_, validation.device)
@@ -392,9 +437,9 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         self.scorer_uses_ = uses_of(scorer, network)
         scores: list[float] = []
         peaks: list[float] = []
-        for score, maps in score_batches(network, scorer, validation.full(), self.noise_):
-            scores += score.tolist()  # numbers, for the reason that `score_all` has
-            peaks += maps.max((1, 2)).tolist()
+        for found in scores_and_peaks(network, scorer, self.noise_, pictures, validation):
+            scores += found[0]  # numbers, for the reason that `score_all` has
+            peaks += found[1]
         self.validation_scores_ = -np.array(scores)
         self.calibration_scores_ = np.sort(scores)
         self.map_peaks_ = np.sort(peaks)
@@ -428,10 +473,32 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
             self.recipe_["batch_size"],
             self._device(),
             skipped=skipped,
+            max_pixels=self.max_pixels,
         )
 
+    def _cut(
+        self, X: Any, skipped: list[tuple[Path, str]] | None = None
+    ) -> Generator[CutPicture, None, None]:
+        return iter_tiled(self, X, skipped)
+
+    def _cut_files(
+        self, paths: Iterable[str | os.PathLike[str]], skipped: list[tuple[Path, str]] | None
+    ) -> Generator[CutPicture, None, None]:
+        assert self.tiling_ is not None
+        channels = self.image_shape_[2]
+        return iter_cut(paths, self.tiling_, channels, skipped=skipped, max_pixels=self.max_pixels)
+
+    def _score_cut(self, picture: CutPicture, *, with_map: bool = False) -> ScoredPicture:
+        judge = TileJudge(
+            self.network_, self.scorer_, self.noise_, self.recipe_["batch_size"], self._device()
+        )
+        return judge.score(picture, range_for(picture, self.pixel_range_), with_map=with_map)
+
     def _batches(self, X: Any) -> Batches:
-        pictures = read_input(self, X, fitting=False)
+        return self._batches_of(read_input(self, X, fitting=False))
+
+    def _batches_of(self, pictures: Stored) -> Batches:
+        pictures = tiles_of(pictures)
         pixel_range = range_for(pictures, self.pixel_range_)
         return Batches(pictures, pixel_range, self.recipe_["batch_size"], self._device())
 
@@ -440,3 +507,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         for tensor in self.network_.state_dict().values():
             return torch.device(tensor.device)
         return choose_device(self.device)
+
+
+def _as_batch(found: ScoredPicture) -> tuple[np.ndarray, np.ndarray]:
+    anomaly_map = np.empty((0, 0), np.float32) if found.map is None else found.map
+    return np.array([found.score]), anomaly_map[None]

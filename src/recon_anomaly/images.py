@@ -11,6 +11,9 @@ from .errors import InputError
 
 if TYPE_CHECKING:
     from .store import Pictures
+    from .tiledpictures import CutPicture, TiledPictures
+
+    _Measured = np.ndarray | Pictures | TiledPictures | CutPicture
 
 __all__ = ["PixelRange", "as_pictures", "check_picture", "measure_range", "range_for"]
 
@@ -26,7 +29,7 @@ class PixelRange(NamedTuple):
     dtype: str
 
 
-def measure_range(pictures: np.ndarray | Pictures) -> PixelRange:
+def measure_range(pictures: _Measured) -> PixelRange:
     """Return the range by which pictures like these are brought to [0, 1].
 
     uint8 is divided by 255 and uint16 by 65535. Floats stay as they are where all lie in [0, 1];
@@ -57,7 +60,7 @@ def measure_range(pictures: np.ndarray | Pictures) -> PixelRange:
     return PixelRange(low, high if high > low else low + max(1.0, abs(low)), name)
 
 
-def range_for(pictures: np.ndarray | Pictures, fitted: PixelRange) -> PixelRange:
+def range_for(pictures: _Measured, fitted: PixelRange) -> PixelRange:
     """Return the range for pictures to be scored, given the one that was fitted.
 
     Integers of the other width are divided by their own full scale, and floats in [0, 1] may stand

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -19,11 +20,15 @@ from .images import as_pictures
 from .pictures import list_pictures, read_pictures
 from .protocols import ImageShape
 from .store import Pictures, allocate, budget_of, from_array
+from .tiledinputs import AUTO_SIZE, for_files, read_tiled
+from .tiledpictures import Stored, TiledPictures, cut_files
+from .tiles import Tiling
 
-__all__ = ["check_budget", "read_anomalous", "read_input", "split_validation"]
+__all__ = ["check_budget", "read_anomalous", "read_files", "read_input", "split_validation"]
 
 _KEPT = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.uint16))
 _CHUNK_BYTES = 2**24
+_Stored = TypeVar("_Stored", Pictures, TiledPictures)
 
 
 def check_budget(
@@ -67,8 +72,8 @@ def check_budget(
         )
 
 
-def read_input(detector: Any, X: Any, *, fitting: bool) -> Pictures:
-    """Return X as a store, setting ``n_features_in_`` where ``fitting``.
+def read_input(detector: Any, X: Any, *, fitting: bool) -> Stored:
+    """Return X as a store, of tiles where the detector cuts pictures, setting ``n_features_in_`` where ``fitting``.
 
     Parameters
     ----------
@@ -83,15 +88,18 @@ def read_input(detector: Any, X: Any, *, fitting: bool) -> Pictures:
     InputError
         When X cannot be used; the message says what was got and what was wanted.
     """
+    if detector.tiling_ is not None:
+        return read_tiled(detector, X, fitting=fitting)
     if isinstance(X, str | os.PathLike):
         path = Path(X)
         X = [path] if path.is_file() else good_pictures(path) if fitting else list_pictures(path)
     if _are_paths(X):
-        X = read_pictures(
+        X = read_files(
+            detector,
             X,
+            None,
             image_size=detector.image_size if fitting else detector.image_shape_[:2],
             channels=detector.channels if fitting else detector.image_shape_[2],
-            memory_budget=detector.memory_budget,
         )
     if not isinstance(X, Pictures):
         return _read_array(detector, X, fitting)
@@ -108,6 +116,40 @@ def read_input(detector: Any, X: Any, *, fitting: bool) -> Pictures:
     return X
 
 
+def read_files(
+    detector: Any,
+    paths: Iterable[str | os.PathLike[str]],
+    tiling: Tiling | None,
+    *,
+    image_size: int | tuple[int, int] | str | None,
+    channels: str | int,
+    on_error: Literal["raise", "skip"] = "raise",
+    progress: Callable[[int], object] | None = None,
+) -> Stored:
+    """Return files as a store, cut where there is a ``tiling``, else brought to ``image_size``, which may be "auto".
+
+    Parameters
+    ----------
+    detector : BaseDetector
+        Its ``memory_budget`` and ``max_pixels`` are used.
+    paths, image_size, channels, on_error, progress
+        As of `recon_anomaly.read_pictures`, which says what is raised and warned of.
+    tiling : Tiling or None
+        How pictures are cut.
+    """
+    common: Any = {
+        "channels": channels,
+        "memory_budget": detector.memory_budget,
+        "max_pixels": detector.max_pixels,
+        "on_error": on_error,
+        "progress": progress,
+    }
+    if tiling is not None:
+        return cut_files(paths, for_files(tiling, image_size), **common)
+    size: Any = AUTO_SIZE if image_size == "auto" else image_size
+    return read_pictures(paths, image_size=size, **common)
+
+
 def read_anomalous(y: Any, count: int) -> np.ndarray:
     """Return True where y, ``count`` labels of +1 (good) or -1 (anomalous), is -1."""
     labels = np.asarray(y)
@@ -120,7 +162,7 @@ def read_anomalous(y: Any, count: int) -> np.ndarray:
     return anomalous
 
 
-def split_validation(pictures: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
+def split_validation(pictures: _Stored, share: float, seed: int) -> tuple[_Stored, _Stored]:
     """Return training and validation pictures, at least one each; the seed decides which."""
     order = np.random.default_rng(seed).permutation(len(pictures))
     held_out = min(max(1, round(share * len(pictures))), len(pictures) - 1)

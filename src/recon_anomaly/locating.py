@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from .errors import InputError
+from .interest import Interest
 from .pictures import named_files
 from .regions import Located, Region, find_regions
 from .thresholds import quantile
@@ -41,10 +42,14 @@ def pixel_threshold(detector: FittedDetector, false_alarm: float = 0.05) -> floa
 
 
 class Limits(NamedTuple):
-    """What makes pixels a region: ``threshold``, which its map exceeds, and ``least_area``, in pixels of the file."""
+    """What makes pixels a region: ``threshold``, which its map exceeds, and ``least_area``, in pixels of the file.
+
+    Pixels outside of ``interest``, the detector's, are in no region: a map is 0 there, which may exceed a threshold below 0.
+    """
 
     threshold: float
     least_area: float
+    interest: Interest | None = None
 
     @classmethod
     def of(
@@ -69,7 +74,9 @@ class Limits(NamedTuple):
             )
         if not 0 <= least_area < np.inf:
             raise InputError(f"least_area={least_area}: a number of pixels from 0 on is wanted")
-        return cls(learned if threshold is None else float(threshold), float(least_area))
+        interest = None if detector.tiling_ is None else detector.tiling_.interest
+        limit = learned if threshold is None else float(threshold)
+        return cls(limit, float(least_area), interest)
 
 
 def located_in(
@@ -138,6 +145,9 @@ def _located(
     anomalous = bool(-score - offset < 0)
     regions: tuple[Region, ...] = ()
     if anomalous or every_picture:
+        if limits.interest is not None:
+            looked_at = limits.interest.inside((anomaly_map.shape[0], anomaly_map.shape[1]))
+            anomaly_map = np.where(looked_at, anomaly_map, -np.inf)
         regions = find_regions(
             anomaly_map, limits.threshold, size=size, least_area=limits.least_area
         )

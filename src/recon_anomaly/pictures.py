@@ -92,6 +92,7 @@ def read_pictures(
     threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     progress: Callable[[int], object] | None = None,
+    max_pixels: int | None = None,
 ) -> Pictures:
     """Decode picture files into one store, in the order given.
 
@@ -118,6 +119,9 @@ def read_pictures(
         Whether a file that cannot be used is an error or is left out, and listed in ``skipped``.
     progress : callable, optional
         Called after each picture, in this thread, with the number of files done so far.
+    max_pixels : int, optional
+        Largest height times width of a file that is decoded, in place of ``MAX_PIXELS``, which keeps small files that
+        unpack to gigabytes out.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def read_pictures(
     Raises
     ------
     PictureError
-        If a file is missing, empty, truncated, no picture, larger than ``MAX_PIXELS``, or of
+        If a file is missing, empty, truncated, no picture, larger than ``max_pixels``, or of
         floating-point or other unsupported pixels; the message names it. If all were skipped.
     InputError
         If there are no pictures, sizes differ under ``image_size=None``, 8-bit
@@ -147,6 +151,7 @@ def read_pictures(
         channels=channels,
         threads=threads,
         skipped=skipped if on_error == "skip" else None,
+        max_pixels=max_pixels,
     )
     files = reader.files
     if memory_budget is None:

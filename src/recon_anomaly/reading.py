@@ -34,13 +34,15 @@ class Reader:
 
     Parameters
     ----------
-    paths, image_size, channels, threads
+    paths, image_size, channels, threads, max_pixels
         As for `recon_anomaly.read_pictures`. Gray pictures have one channel whatever is asked for: see `put`.
     skipped : list, optional
         Takes up (path, reason) for each file that cannot be used, which is then left out; without a list it is
         an error.
     ahead : int, optional
         How many files may be decoded beside the one that is handed over; four a thread if None.
+    any_size : bool
+        Whether pictures may differ in size where ``image_size`` is None.
 
     Attributes
     ----------
@@ -76,6 +78,8 @@ class Reader:
         threads: int | None = None,
         skipped: list[tuple[Path, str]] | None = None,
         ahead: int | None = None,
+        any_size: bool = False,
+        max_pixels: int | None = None,
     ) -> None:
         if isinstance(paths, str | os.PathLike):
             raise InputError(f"got one path, {paths}; give a list, or list_pictures(folder)")
@@ -88,6 +92,8 @@ class Reader:
         self.skipped = skipped
         self.threads = decoding_threads() if threads is None else at_least("threads", threads, 1)
         self.ahead = 4 * self.threads if ahead is None else at_least("ahead", ahead, 1)
+        self.any_size = any_size
+        self.max_pixels = None if max_pixels is None else at_least("max_pixels", max_pixels, 1)
         self.notes: dict[str, list[Path]] = {}
         self.original = (0, 0)
 
@@ -107,7 +113,7 @@ class Reader:
                 pixels = result.pixels
                 if first is None:
                     first = path, pixels.shape[:2], pixels.dtype
-                _check_same(first, path, pixels)
+                _check_same(first, path, pixels, any_size=self.any_size)
                 for note in result.notes:
                     self.notes.setdefault(note, []).append(path)
                 self.original = result.size
@@ -124,7 +130,7 @@ class Reader:
             raise PictureError(message, left_out)
 
     def _decode(self, path: Path) -> tuple[Path, Decoded | str]:
-        return path, decode(path, self.size, self.luminance)
+        return path, decode(path, self.size, self.luminance, max_pixels=self.max_pixels)
 
 
 def decoding_threads() -> int:
@@ -185,7 +191,11 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _check_same(
-    first: tuple[Path, tuple[int, ...], np.dtype[Any]], path: Path, pixels: NDArray[Any]
+    first: tuple[Path, tuple[int, ...], np.dtype[Any]],
+    path: Path,
+    pixels: NDArray[Any],
+    *,
+    any_size: bool,
 ) -> None:
     name, size, dtype = first
     if pixels.dtype != dtype:
@@ -193,7 +203,7 @@ def _check_same(
             f"{name} has {8 * dtype.itemsize} bits and {path} has {8 * pixels.itemsize}; "
             "read them separately, or convert"
         )
-    if pixels.shape[:2] != size:
+    if pixels.shape[:2] != size and not any_size:
         raise InputError(
             f"{path} is {pixels.shape[0]} x {pixels.shape[1]} (height x width) where {name} is "
             f"{size[0]} x {size[1]}; give image_size to bring them to one size"

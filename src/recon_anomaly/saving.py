@@ -28,10 +28,12 @@ from .estimators import CAE, CVAE, TCAE, TCVAE, VAE, ReconstructionDetector
 from .fingerprints import BYTES
 from .history import History
 from .images import PixelRange
+from .interest import Interest, interest_of
 from .protocols import ImageShape
 from .randomness import seeded
 from .registry import build, build_network, find
 from .scoring import make_noise, uses_of
+from .tiles import Tiling, checked_overlap
 from .weights import checksum, is_missing_file
 from .writing import whole_file
 
@@ -83,7 +85,8 @@ def save(
         "scorer": getattr(detector.scorer_, "state_dict", dict)()
         | (frozen_of_scorer if self_contained else {}),
         "detector": {name: torch.from_numpy(getattr(detector, f"{name}_")) for name in _ARRAYS}
-        | ({} if detector.noise_ is None else {"noise": detector.noise_}),
+        | ({} if detector.noise_ is None else {"noise": detector.noise_})
+        | _mask(detector.tiling_),
     }
     backbones = {
         name: module
@@ -241,6 +244,7 @@ def _header(detector: BaseDetector) -> dict[str, Any]:
         "params": params,
         "names": detector.names_,
         "image_shape": detector.image_shape_,
+        "interest": _interest(detector.tiling_),
         "feature_names": None if columns is None else list(columns),
         "pixel_range": detector.pixel_range_._asdict(),
         "offset": detector.offset_,
@@ -321,6 +325,7 @@ def _restored(
     for name, array in _arrays(tensors["detector"]).items():
         setattr(detector, f"{name}_", array)
     detector.image_shape_ = image_shape
+    detector.tiling_ = _tiling(detector, header.get("interest"), tensors["detector"])
     detector.n_features_in_ = int(np.prod(image_shape))
     if header["feature_names"] is not None:
         detector.feature_names_in_ = np.array(header["feature_names"], dtype=object)
@@ -449,6 +454,40 @@ def _arrays(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != BYTES:
         raise ValueError(f"its hashes of training pictures are no rows of {BYTES} bytes")
     return found
+
+
+def _interest(tiling: Tiling | None) -> dict[str, Any] | None:
+    """Return the region of interest, but for the mask, which is a tensor: its file may not be where this one is read."""
+    if tiling is None or tiling.interest is None:
+        return None
+    return {"box": tiling.interest.box, "size": tiling.interest.size}
+
+
+def _mask(tiling: Tiling | None) -> dict[str, torch.Tensor]:
+    """Return the mask of the region of interest, eight pixels a byte, if there is one."""
+    if tiling is None or tiling.interest is None or tiling.interest.mask is None:
+        return {}
+    return {"roi_mask": torch.from_numpy(np.packbits(tiling.interest.mask))}
+
+
+def _tiling(detector: BaseDetector, said: Any, tensors: dict[str, torch.Tensor]) -> Tiling | None:
+    """Return how a loaded detector cuts pictures; raises whatever a wrong entry causes."""
+    if (detector.roi is None) != (said is None):
+        raise ValueError("its region of interest and its parameter roi do not fit")
+    if detector.tile is None and said is None:
+        return None
+    interest = None if said is None else interest_of(list(said["box"]))
+    if interest is not None and said["size"] is not None:
+        height, width = (int(side) for side in said["size"])
+        interest.check((height, width))
+        _, _, wide, tall = interest.box
+        bits = np.unpackbits(tensors["roi_mask"].numpy())
+        if not 0 <= len(bits) - wide * tall < 8:
+            raise ValueError("its mask of the region of interest does not fill its box")
+        mask = bits[: wide * tall].reshape(tall, wide).astype(bool)
+        interest = Interest(interest.box, mask, (height, width))
+    overlap = checked_overlap(detector.tile, detector.overlap)
+    return Tiling(detector.tile, overlap, interest, detector.image_shape_[:2])
 
 
 def _finite(value: Any) -> float:

@@ -26,6 +26,7 @@ from .spoiling import spoiled_batches
 
 __all__ = [
     "anomaly_maps",
+    "check_finite",
     "exact",
     "fit_scorer",
     "frozen_of",
@@ -304,12 +305,23 @@ def _scored(
         maps, terms = maps_and_terms(network, scorer, images, noise, kept)
         maps = maps[repeated:].cpu() if on_host else maps[repeated:]
         scores = reduce_map(scorer, maps, None if terms is None else terms[repeated:])
-    if not bool(scores.isfinite().all()):
+    check_finite(scores.numpy())
+    return scores.numpy(), maps
+
+
+def check_finite(scores: np.ndarray | float) -> None:
+    """Refuse a score that is no number.
+
+    Raises
+    ------
+    InputError
+        When one is NaN or infinite.
+    """
+    if not np.isfinite(scores).all():
         raise InputError(
             "a score is NaN or infinite: the network or the scorer cannot handle these pictures; "
             "look for extreme pixel values"
         )
-    return scores.numpy(), maps
 
 
 def uses_of(scorer: Any, network: Any) -> dict[str, str]:

@@ -133,7 +133,8 @@ class Station:
     def step(self) -> Iterator[dict[str, Any]]:
         """Look at the folder once, and give the rows of what has arrived when they are on the disk."""
         arrived = self.watch.look()
-        size = self.detector.recipe_["batch_size"]
+        # Pictures that are cut may be large, and are scored one by one in any case.
+        size = 1 if self.detector.tiling_ is not None else self.detector.recipe_["batch_size"]
         for start in range(0, len(arrived), size):
             yield from self._batch(arrived[start : start + size])
 
@@ -180,7 +181,9 @@ class Station:
 
     def _decode(self, arrival: Arrival) -> Decoded | str:
         height, width, channels = self.detector.image_shape_
-        return decode(arrival.path, (height, width), luminance=channels == 1)
+        size = None if self.detector.tiling_ is not None else (height, width)
+        most = self.detector.max_pixels
+        return decode(arrival.path, size, luminance=channels == 1, max_pixels=most)
 
     def _draw(self, path: Path, found: Found) -> None:
         if self.maps is None:

@@ -66,6 +66,8 @@ class PictureStream:
         an error, when its turn comes.
     threads : int, optional
         How many threads decode; `decoding_threads` if None.
+    max_pixels : int, optional
+        As of `recon_anomaly.read_pictures`.
 
     Raises
     ------
@@ -101,6 +103,7 @@ class PictureStream:
         *,
         skipped: list[tuple[Path, str]] | None = None,
         threads: int | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         threads = decoding_threads() if threads is None else threads
         self.image_shape = image_shape
@@ -115,6 +118,7 @@ class PictureStream:
             skipped=skipped,
             # A whole batch, to be ready when it is asked for; of tiny ones, enough for every thread.
             ahead=max(batch_size, 2 * threads),
+            max_pixels=max_pixels,
         )
 
     def __iter__(self) -> Generator[Streamed, None, None]:

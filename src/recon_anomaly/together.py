@@ -64,7 +64,7 @@ def score_together(detector: FittedDetector, pictures: Sequence[NDArray[Any]]) -
     detector : fitted detector
         It scores in this thread.
     pictures : sequence of ndarray of shape (h, w, 1 or 3), uint8 or uint16
-        At the detector's size; gray ones may have one channel where it wants three.
+        At the detector's size, or at their own where it cuts pictures; gray ones may have one channel where it wants three.
 
     Returns
     -------
@@ -82,7 +82,10 @@ def score_together(detector: FittedDetector, pictures: Sequence[NDArray[Any]]) -
 
 
 def _scored(detector: FittedDetector, pictures: list[NDArray[Any]]) -> list[Found | str]:
-    stack = np.empty((len(pictures), *detector.image_shape_), pictures[0].dtype)
+    height, width, channels = detector.image_shape_
+    stack: Any = np.empty((len(pictures), height, width, channels), pictures[0].dtype)
+    if detector.tiling_ is not None:  # each has its own size, and is scored alone in any case
+        stack = [np.empty((*picture.shape[:2], channels), picture.dtype) for picture in pictures]
     for picture, place in zip(pictures, stack, strict=True):
         put(picture, place)
     found: list[Found | str] = []

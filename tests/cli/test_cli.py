@@ -192,7 +192,7 @@ def test_fit_keeps_to_its_memory_budget(folder, run, monkeypatch):
 
         return call
 
-    for name in ("read_pictures", "joined"):
+    for name in ("read_files", "joined_stores"):
         monkeypatch.setattr(fitting, name, remembered(getattr(fitting, name)))
     out = folder / "cvae.safetensors"
     command = ["fit", folder / "good", "-o", out, "--model", "cvae", *FAST]

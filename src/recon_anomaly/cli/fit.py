@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import Device, Json, MemoryBudget, Params, Precision
-from .values import read_bytes, read_params, read_size, read_value
+from .values import read_bytes, read_params, read_region, read_size, read_value
 
 __all__ = ["fit"]
 
@@ -34,7 +34,33 @@ def fit(
         typer.Option(help="Spoils the training pictures, for a denoising model."),
     ] = None,
     corruptor_param: Params = [],
-    image_size: Annotated[str, typer.Option(help="Pixels: 256, or HEIGHTxWIDTH.")] = "256",
+    image_size: Annotated[
+        str,
+        typer.Option(
+            help="Pixels: 256, or HEIGHTxWIDTH; auto: 256, or with --tile that of the tile."
+        ),
+    ] = "auto",
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Cut pictures, of any size, into tiles of that many pixels a side."),
+    ] = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(help="Pixels that neighbouring tiles share.", show_default="a quarter"),
+    ] = None,
+    roi: Annotated[
+        str | None,
+        typer.Option(
+            help="Look at nothing but a box, in pixels of the files, or the pixels above 0 of a mask file.",
+            metavar="X,Y,WIDTH,HEIGHT|MASK",
+        ),
+    ] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(
+            help="Largest height times width of a file that is decoded.", show_default="89478485"
+        ),
+    ] = None,
     channels: Annotated[str, typer.Option(help="auto, 1 or 3.")] = "auto",
     epochs: Annotated[
         int | None, typer.Option(show_default="the schedule's, the model's, or 50")
@@ -111,7 +137,11 @@ def fit(
         schedule_params=read_params(schedule_param),
         corruptor=corruptor,
         corruptor_params=read_params(corruptor_param),
-        image_size=read_size(image_size),
+        image_size="auto" if image_size == "auto" else read_size(image_size),
+        tile=tile,
+        overlap=overlap,
+        roi=read_region(roi),
+        max_pixels=max_pixels,
         channels=read_value(channels),
         epochs=epochs,
         batch_size=batch_size,

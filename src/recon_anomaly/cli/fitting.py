@@ -19,12 +19,13 @@ from recon_anomaly.devices import choose_device, choose_precision
 from recon_anomaly.distributed import is_first
 from recon_anomaly.errors import InputError
 from recon_anomaly.estimators import ReconstructionDetector
-from recon_anomaly.inputs import split_validation
+from recon_anomaly.inputs import read_files, split_validation
 from recon_anomaly.loggers import LOGGERS
 from recon_anomaly.loggers.logger import Logger
-from recon_anomaly.pictures import list_pictures, read_pictures
+from recon_anomaly.pictures import list_pictures
 from recon_anomaly.registry import find
-from recon_anomaly.store import Pictures, joined
+from recon_anomaly.tiledinputs import planned_tiling
+from recon_anomaly.tiledpictures import joined_stores, tiles_of
 from recon_anomaly.writing import check_writable
 
 from .progress import counted, followed, interrupted_well
@@ -57,24 +58,26 @@ def run_fit(
         if params[kind] is not None and (kind, params[kind]) != ("model", "auto"):
             find(kind, params[kind])
 
-    def read(paths: Sequence[Path], channels: Any) -> Pictures:
+    def read(paths: Sequence[Path], channels: Any) -> Any:
         with counted("reading", len(paths)) as progress:
-            return read_pictures(
+            return read_files(
+                detector,
                 paths,
+                tiling,
                 image_size=params["image_size"],
                 channels=channels,
-                memory_budget=budget,
                 on_error="skip" if skip_unreadable else "raise",
                 progress=progress,
             )
 
-    budget = params["memory_budget"]
+    tiling = planned_tiling(detector)
     pictures = read(good_pictures(folder), params["channels"])
     training, validation_data, skipped = pictures, None, pictures.skipped
     if defects is not None:
         training, good = split_validation(pictures, 0.2, params["random_state"])
         bad = read(list_pictures(defects), pictures.shape[2])
-        labelled, labels = joined(good, bad, budget), np.repeat([1, -1], [len(good), len(bad)])
+        labelled = joined_stores(good, bad, params["memory_budget"])
+        labels = np.repeat([1, -1], [len(good), len(bad)])
         validation_data, skipped = (labelled, labels), labelled.skipped
         del bad  # its pictures are in the joined store
     epochs = detector._recipe()["epochs"]
@@ -96,12 +99,13 @@ def run_fit(
         write_beside(out)
     history = detector.history_
     kept = f"epoch {history.kept_epoch} of {len(history)}" if len(history) else "a closed-form fit"
+    cut = "of" if params["tile"] is None else f"in {len(tiles_of(pictures))} tiles of"
     what, scorer = params["model"], params["scorer"]
     if isinstance(detector, AutoDetector):
         scorer = detector.chosen_.scorer
         what = f"{detector.chosen_.model} scored by {scorer}"
     print(
-        f"{out}: {what} on {len(pictures)} pictures of "
+        f"{out}: {what} on {len(pictures)} pictures {cut} "
         f"{'x'.join(map(str, pictures.shape))}, {kept}, threshold {-detector.offset_:.6g}",
         file=sys.stderr,
     )

@@ -39,6 +39,10 @@ WAITING = 32
 """Heat maps that may wait to be written; further ones hold the scoring up, so that memory does not grow."""
 
 
+WAITING_BYTES = 2**28
+"""Of pictures and maps that wait to be drawn; beyond it, too, the scoring is held up."""
+
+
 def run_score(
     file: Path,
     places: list[Path],
@@ -94,15 +98,16 @@ def run_score(
         ]
         with counted("scoring", len(paths)) as progress, _drawn(maps, paths) as draw:
             left_out = skipped if skip_unreadable else None
+            wanted = maps is not None or located.wanted
             found: ScoredFiles | ScoredPaths
             for found in (
-                detector.iter_files(paths, skipped=left_out)
+                detector.iter_files(paths, skipped=left_out, with_maps=wanted)
                 if workers is None
                 else score_on_cluster(workers, detector, paths, device=device, skipped=left_out)
             ):
                 scored += found.paths
                 scores.extend(found.scores.tolist())
-                if isinstance(found, ScoredFiles):
+                if wanted and isinstance(found, ScoredFiles):
                     located.see(found)
                     for picture in zip(found.paths, found.pixels, found.maps, strict=True):
                         draw(*picture, detector.map_scale_)
@@ -194,11 +199,14 @@ def _drawn(
         _save_png(image, target.with_name(target.name + ".png"))
 
     waiting: deque[Future[None]] = deque()
+    sizes: deque[int] = deque()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
 
         def draw(path: Path, picture: np.ndarray, anomaly_map: np.ndarray, scale: float) -> None:
-            if len(waiting) == WAITING:
+            while waiting and (len(waiting) == WAITING or sum(sizes) > WAITING_BYTES):
+                sizes.popleft()
                 waiting.popleft().result()
+            sizes.append(picture.nbytes + anomaly_map.nbytes)
             waiting.append(pool.submit(save, path, picture, anomaly_map, scale))
 
         yield draw

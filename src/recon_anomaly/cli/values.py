@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import typer
@@ -13,6 +14,7 @@ __all__ = [
     "read_names",
     "read_params",
     "read_params_of",
+    "read_region",
     "read_size",
     "read_value",
     "read_whole",
@@ -65,6 +67,16 @@ def read_size(text: str) -> int | tuple[int, int]:
     if len(sides) > 2:
         raise typer.BadParameter(f"image size {text!r}: one number, or HEIGHTxWIDTH, is wanted")
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def read_region(text: str | None) -> tuple[int, ...] | str | None:
+    """Read four whole numbers with commas between, or the path of a mask, where one is given."""
+    if text is None or not re.fullmatch(r"[\d\s,-]+", text):
+        return text
+    numbers = tuple(read_whole(part) for part in text.split(","))
+    if len(numbers) != 4:
+        raise typer.BadParameter(f"roi {text!r}: X,Y,WIDTH,HEIGHT or the path of a mask is wanted")
+    return numbers
 
 
 def read_bytes(text: str | None) -> int | None:

@@ -18,7 +18,7 @@ from recon_anomaly.audit import find_leakage
 from recon_anomaly.cells import in_words
 from recon_anomaly.checks import at_least
 from recon_anomaly.datasets import good_pictures
-from recon_anomaly.errors import PictureWarning
+from recon_anomaly.errors import InputError, PictureWarning
 from recon_anomaly.fitted import FittedDetector
 from recon_anomaly.pictures import read_pictures
 from recon_anomaly.shown import as_shown
@@ -80,8 +80,13 @@ def contents_of_folder(
     Raises
     ------
     InputError, PictureError
-        When the folder, a file or a parameter cannot be used.
+        When the folder, a file or a parameter cannot be used, or the detector cuts pictures (``tile``, ``roi``).
     """
+    if detector.tiling_ is not None:
+        raise InputError(
+            "a report shows reconstructions of whole pictures, which a detector with tile or roi does not make; score --maps and "
+            "regions show where it finds what"
+        )
     thumbnail = at_least("thumbnail", thumbnail, LEAST_THUMBNAIL)
     if pictures is not None:
         at_least("pictures", pictures, 1)

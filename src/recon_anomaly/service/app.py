@@ -82,7 +82,7 @@ def make_app(
     Raises
     ------
     InputError
-        When a number is out of range.
+        When a number is out of range, or the detector cuts pictures (``tile``, ``roi``).
 
     Examples
     --------
@@ -90,6 +90,11 @@ def make_app(
 
         app = make_app(recon_anomaly.load("parts.safetensors"))  # uvicorn module:app
     """
+    if detector.tiling_ is not None:
+        raise InputError(
+            "the service brings every picture to one size, and a detector with tile or roi wants the original: score files, "
+            "or watch a folder"
+        )
     at_least("max_bytes", max_bytes, 1)
     if at_least("max_pixels", max_pixels, 1) > MAX_PIXELS:
         raise InputError(

@@ -1,0 +1,50 @@
+"""Regions of interest: boxes, and masks from files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recon_anomaly.errors import InputError, PictureError
+from recon_anomaly.interest import Interest, interest_of
+
+
+def test_no_region_and_a_box():
+    """None is all of a picture; a box is kept as it is, whatever whole numbers it comes in."""
+    assert interest_of(None) is None
+    found = interest_of([np.int64(1), 2, 3, 4])
+    assert (found.box, found.mask, found.size) == ((1, 2, 3, 4), None, None)
+    found.check((6, 4))
+
+
+def test_a_mask_is_the_box_around_its_pixels(tmp_path):
+    """Every pixel above 0 counts, however dark; its size is that of the pictures."""
+    pixels = np.zeros((6, 8), np.uint8)
+    pixels[2, 3], pixels[4, 5] = 255, 1
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    found = interest_of(tmp_path / "mask.png")
+    assert found.box == (3, 2, 3, 3)
+    assert found.mask.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
+    found.check((6, 8))
+    with pytest.raises(InputError, match=r"8 x 6 .*mask of roi is 6 x 8"):
+        found.check((8, 6))
+
+
+def test_a_box_beyond_a_picture():
+    """Is refused, with both sizes."""
+    with pytest.raises(InputError, match=r"roi=\(0, 0, 5, 4\).*beyond a picture of 4 x 4"):
+        Interest((0, 0, 5, 4)).check((4, 4))
+
+
+@pytest.mark.parametrize("roi", [7, (1, 2, 3), (0, 0, 0, 4), (-1, 0, 4, 4), (0.0, 0, 4, 4), "12ab"])
+def test_what_is_no_region(roi):
+    """Neither a box nor a file."""
+    with pytest.raises((InputError, PictureError), match=r"roi|mask 12ab .* does not exist"):
+        interest_of(roi)
+
+
+def test_an_empty_mask(save, gray):
+    """Has nothing to look at."""
+    with pytest.raises(InputError, match="no pixel of the mask"):
+        interest_of(save("mask.png", np.zeros_like(gray())))
