@@ -441,7 +441,7 @@ def test_nothing_is_loaded_where_nothing_was_saved(tmp_path):
 def test_what_is_saved_is_loaded(tmp_path):
     """Network, counters and history come back."""
     first, second = state(), state()
-    first.best_loss, first.stale_epochs, first.history.kept_epoch = 0.25, 3, 2
+    first.best_loss, first.stale_epochs, first.history.diverged = 0.25, 3, "the kl became nan"
     Checkpoint(tmp_path, {"a": 1}).save(first)
     assert Checkpoint(tmp_path, {"a": 1}).load(second) is True
     assert torch.equal(first.network.weight, second.network.weight)

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ _EIGHT_BIT = {"1": "L", "L": "L", "LA": "L"} | dict.fromkeys(
 )
 _ORIENTATION = ExifTags.Base.Orientation
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of the EXIF orientation
+_MARK = 173
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -103,8 +104,11 @@ def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
             width, height = image.size
             # A PNG file may have its orientation behind the pixels, which would have to be decoded.
             lies = width != height and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+            # Of a TIFF Pillow tells the size as it will be turned.
+            lies = lies and image.format != "TIFF"
     except Exception as error:  # as in `decode`, a file that lies may raise anything
-        raise PictureError(f"{path} cannot be used: {error}") from error
+        cause = error.strerror if isinstance(error, OSError) else None
+        raise PictureError(f"{path} cannot be used: {cause or error}") from error
     return (width, height) if lies else (height, width)
 
 
@@ -126,8 +130,10 @@ def decode(
     try:
         if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
             return "it is empty (0 bytes)"
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        return _decode(file, size, luminance, resample)
+        # Given a path Pillow would map the file: to shorten it then ends the process, and a TIFF that lies on its
+        # side comes out scrambled.
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            return _decode(file, size, luminance, resample)
     except _UnusableError as error:
         return str(error)
     except UnidentifiedImageError:
@@ -136,12 +142,15 @@ def decode(
         return f"it has more than {MAX_PIXELS} pixels"
     # Given bytes that lie, a decoder may raise anything (SyntaxError, struct.error, MemoryError).
     except Exception as error:
-        missing = isinstance(error, FileNotFoundError)
-        return "it does not exist" if missing else f"it is damaged or unreadable ({error})"
+        if isinstance(error, FileNotFoundError):
+            return "it does not exist"
+        # The system's own text repeats the name.
+        cause = error.strerror if isinstance(error, OSError) else None
+        return f"it is damaged or unreadable ({cause or str(error) or type(error).__name__})"
 
 
 def _decode(
-    file: Path | io.BytesIO,
+    file: IO[bytes],
     size: tuple[int, int] | None,
     luminance: bool,
     resample: Image.Resampling,
@@ -160,6 +169,10 @@ def _decode(
             # Both sides ask for the longer one: whether the picture lies on its side is not known.
             drafted = image.draft(None, (max(size), max(size))) is not None
         lies = drafted and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        if image.format == "PNG":
+            _load_png(image, file)
+        elif image.format == "TIFF":
+            _check_strips(image)
         ImageOps.exif_transpose(image, in_place=True)
         width, height = whole if drafted else image.size
         upright = (width, height) if lies else (height, width)
@@ -179,6 +192,37 @@ def _decode(
             notes.append("colours, which were converted to luminance")
             image = image.convert("L")
         return Decoded(np.atleast_3d(np.asarray(image)), notes, upright)
+
+
+def _load_png(image: Image.Image, file: IO[bytes]) -> None:
+    """Load a PNG, and refuse one whose data end before its last row: Pillow would leave the rest black."""
+    # Each pixel that is decoded is written over what stood there before.
+    image.im = _filled(image, _MARK).im
+    image.load()
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    if not image.info.get("interlace") and last.tobytes() != _filled(last, _MARK).tobytes():
+        return
+    file.seek(0)
+    with Image.open(file, formats=("PNG",)) as again:  # that may be its colour
+        again.im = _filled(again, 0).im
+        if again.tobytes() != image.tobytes():
+            raise _UnusableError("it is damaged or unreadable (its data end before its last row)")
+
+
+def _filled(image: Image.Image, value: int) -> Image.Image:
+    return Image.new(image.mode, image.size, (value,) * len(image.getbands()))
+
+
+def _check_strips(image: Image.Image) -> None:
+    """Refuse an uncompressed TIFF that has not all of its strips: Pillow would leave the others black."""
+    covered = {tuple(tile.extents) for tile in getattr(image, "tile", ()) if tile.extents}
+    # Of one that lies on its side Pillow tells the size as it will be turned.
+    areas = [
+        sum((min(right, w) - left) * (min(bottom, h) - top) for left, top, right, bottom in covered)
+        for w, h in (image.size, image.size[::-1])
+    ]
+    if max(areas) < image.width * image.height:
+        raise _UnusableError("it is damaged or unreadable (some of its strips are missing)")
 
 
 def _gray_if_equal(image: Image.Image) -> Image.Image:
