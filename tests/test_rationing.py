@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from recon_anomaly.errors import SavedFileError
+from recon_anomaly.errors import InputError
 from recon_anomaly.rationing import Ration
 
 HUGE = 2**40
@@ -30,7 +30,7 @@ HUGE = 2**40
 )
 def test_what_exceeds_it_is_refused_before_it_is_made(make):
     """A terabyte is not asked for, whichever way, nor many small tensors."""
-    with pytest.raises(SavedFileError, match="ask for more numbers or tensors"), Ration(1000, 10):
+    with pytest.raises(InputError, match="ask for more numbers or tensors"), Ration(1000, 10):
         make()
 
 

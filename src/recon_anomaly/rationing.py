@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .errors import SavedFileError
+from .errors import InputError
 
 __all__ = ["Ration"]
 
@@ -41,7 +41,7 @@ class Ration(TorchFunctionMode):
 
     Raises
     ------
-    SavedFileError
+    InputError
         Within the block, from whatever would exceed the limit.
 
     Examples
@@ -51,7 +51,7 @@ class Ration(TorchFunctionMode):
     >>> with Ration(numbers=10, tensors=5):
     ...     torch.zeros(10**6, 10**6)
     Traceback (most recent call last):
-    recon_anomaly.errors.SavedFileError: its parameters ask for more numbers or tensors than it holds
+    recon_anomaly.errors.InputError: its parameters ask for more numbers or tensors than it holds
     """
 
     def __init__(self, numbers: int, tensors: int) -> None:
@@ -72,7 +72,7 @@ class Ration(TorchFunctionMode):
             self.tensors -= 1
             self.numbers -= _count(func, args, given)
             if self.tensors < 0 or self.numbers < 0:
-                raise SavedFileError("its parameters ask for more numbers or tensors than it holds")
+                raise InputError("its parameters ask for more numbers or tensors than it holds")
         return func(*args, **given)
 
 

@@ -353,13 +353,16 @@ def _restored(
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, torch.Tensor]]]:
     """Return the JSON header and the tensors, by part and name."""
     try:
-        if not path.is_file() and path.exists():  # a pipe would be waited for
+        # A pipe would be waited for; a folder says itself that it is one.
+        if not path.is_file() and path.exists() and not path.is_dir():
             raise SavedFileError(f"cannot read {path}: it is no file")
         if path.stat().st_size > free_memory():
             raise SavedFileError(f"cannot read {path}: it is larger than the memory that is free")
         # Not mapped: to shorten a mapped file ends whoever reads it.
         content = path.read_bytes()
         found = load_tensors(content)
+    except SavedFileError:
+        raise
     except OSError as error:
         raise SavedFileError(f"cannot read {path}: {error.strerror or error}") from error
     except SafetensorError as error:
