@@ -103,6 +103,14 @@ def records(folder):
     yield "".join(json.dumps(record) + "\n" for record in found).encode()
 
 
+def options(folder):
+    """Give a file of options of a command."""
+    yield (
+        b"# of a run\n[fit]\nmodel = 'cae'\nepochs = 3\nlearning-rate = 0.01\n"
+        b"model-param = ['kernels=[2, 3]', \"a=\\u00fc\"]\njson = true\n"
+    )
+
+
 def pictures(folder):
     """Give a picture of every format and mode that is decoded, and of some that are refused."""
     rng = np.random.default_rng(0)

@@ -12,6 +12,7 @@ import warnings
 import corpus
 import numpy as np
 import torch
+import typer
 from mutations import damaged, edited
 from PIL import Image, ImageOps
 from safetensors import safe_open
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 
 from recon_anomaly import load
 from recon_anomaly.checkpoints import Checkpoint
+from recon_anomaly.cli.configuring import settings_of
 from recon_anomaly.decoding import decode
 from recon_anomaly.htmlreport.recorded import choose_row
 from recon_anomaly.records import read_records
@@ -226,6 +228,24 @@ def _converted(path):
         return np.asarray(turned.convert("RGB"))
 
 
+# Options ---------------------------------------------------------------------------------------------
+
+
+def damage_options(content, rng, folder):
+    """Damage bytes, or put in what is endless."""
+    if rng.random() < 0.8:
+        return damaged(content, rng)
+    return content + rng.choice(
+        (b"a=" + b"[" * 100_000, b"a=" + b"9" * 5000, b"a." * 5000 + b"b=1")
+    )
+
+
+def use_options(path):
+    """Read the options of a command."""
+    kinds = {"model": str, "epochs": int, "learning-rate": float, "model-param": list, "json": bool}
+    settings_of(path, "fit", {name: (name, kind) for name, kind in kinds.items()})
+
+
 KINDS = {
     "detectors": (corpus.detectors, damage_detector, use_detector, ".safetensors"),
     "weights": (
@@ -242,6 +262,7 @@ KINDS = {
     ),
     "checkpoints": (corpus.checkpoints, damage_checkpoint, use_checkpoint, ".pt"),
     "records": (corpus.records, damage_records, use_records, ".jsonl"),
+    "options": (corpus.options, damage_options, use_options, ".toml"),
     "pictures": (corpus.pictures, damage_picture, use_picture, ".png"),
 }
 """By name: corpus, damage, use, ending."""
@@ -256,7 +277,7 @@ def outcome_of(kind, content, rng, folder):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             use(path)
-    except (corpus.ReconAnomalyError, corpus.RefusedError) as error:
+    except (corpus.ReconAnomalyError, corpus.RefusedError, typer.BadParameter) as error:
         return "refused", str(error)[:300]
     except Exception as error:
         return "FAILED", f"{type(error).__name__}: {error}"[:300]
