@@ -20,9 +20,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("count", [180, pytest.param(12_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [182, pytest.param(14_000, marks=pytest.mark.slow)])
 def test_no_damaged_file_does_harm(count):
-    """Detectors, weights, checkpoints, records and pictures; the counts by outcome are printed."""
+    """Detectors, weights, checkpoints, records, options and pictures; the counts by outcome are printed."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         [sys.executable, PROGRAM, "--count", str(count)],

@@ -1,4 +1,4 @@
-"""Damages thousands of files and uses each: ``python tests/fuzz/run.py --count 12000``.
+"""Damages thousands of files and uses each: ``python tests/fuzz/run.py --count 14000``.
 
 A file is used in a process of its own kind, within a limit of memory and of time. A process that
 crashes or is too slow counts as a failure of its file, and the next one goes on behind it. The outcome
@@ -31,7 +31,7 @@ WAITING = 300  # seconds that pass, on a machine that has other things to do
 def main():
     """Run, print what came of it, and end with 1 where a file failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=300, help="files in all")
+    parser.add_argument("--count", type=int, default=182, help="files in all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--only", help="KIND:NUMBER")
