@@ -375,7 +375,7 @@ def test_a_failing_save_leaves_the_last_whole_state(good, folder, monkeypatch):
     """A disk that fills up in an epoch is an error with the path, and the run goes on from the one before."""
     run = Run(folder)
     whole = run.detector(checkpoint=None).fit(good)
-    sync, synced = writing._sync, []
+    sync, synced = writing.sync, []
 
     def fail(path):
         synced.append(path)
@@ -384,7 +384,7 @@ def test_a_failing_save_leaves_the_last_whole_state(good, folder, monkeypatch):
         sync(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "_sync", fail)
+        patch.setattr(writing, "sync", fail)
         with pytest.raises(SavedFileError, match=r"run\.pt: No space left"):
             run.detector().fit(good)
     assert [path.name for path in folder.iterdir()] == ["run.pt"]
@@ -441,7 +441,7 @@ def test_nothing_is_loaded_where_nothing_was_saved(tmp_path):
 def test_what_is_saved_is_loaded(tmp_path):
     """Network, counters and history come back."""
     first, second = state(), state()
-    first.best_loss, first.stale_epochs, first.history.kept_epoch = 0.25, 3, 2
+    first.best_loss, first.stale_epochs, first.history.diverged = 0.25, 3, "the kl became nan"
     Checkpoint(tmp_path, {"a": 1}).save(first)
     assert Checkpoint(tmp_path, {"a": 1}).load(second) is True
     assert torch.equal(first.network.weight, second.network.weight)

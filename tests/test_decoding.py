@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -272,7 +275,7 @@ def test_unreadable_mask_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("size", [None, (5, 7), (100, 90)])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
 def test_the_size_is_that_of_the_upright_picture(name, orientation, size, save):
     """Whatever it is resized to, and whether the decoder of JPEG was asked for a smaller one."""
     exif = Image.Exif()
@@ -282,3 +285,141 @@ def test_the_size_is_that_of_the_upright_picture(name, orientation, size, save):
     assert found.size == ((101, 40) if orientation in (6, 8) else (40, 101))
     assert upright_size(path) == found.size
     assert found.pixels.shape[:2] == (size or found.size)
+
+
+GRAY = np.random.default_rng(0).integers(0, 256, (5, 7), dtype=np.uint8)
+COLOUR = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+DEEP = np.random.default_rng(2).integers(0, 65536, (5, 7), dtype=np.uint16)
+BILEVEL = Image.fromarray(GRAY > 99)
+PALETTE = Image.fromarray(COLOUR).quantize(16)
+INKS = Image.fromarray(COLOUR).convert("CMYK")
+
+
+@pytest.mark.parametrize(
+    ("ending", "image", "wanted"),
+    [
+        *((e, Image.fromarray(GRAY), GRAY) for e in ("png", "bmp", "tif", "pgm", "gif")),
+        *((e, Image.fromarray(COLOUR), COLOUR) for e in ("png", "bmp", "tif", "ppm", "webp")),
+        *((e, Image.fromarray(DEEP), DEEP) for e in ("png", "tif")),
+        *((e, BILEVEL, 255 * (GRAY > 99)) for e in ("png", "bmp", "tif", "pgm", "gif")),
+        *((e, PALETTE, np.asarray(PALETTE.convert("RGB"))) for e in ("png", "bmp", "tif", "gif")),
+        ("tif", INKS, 255 - np.asarray(INKS)[..., :3]),  # without black ink in it
+    ],
+)
+def test_every_format_gives_the_pixels_that_were_saved(ending, image, wanted, save):
+    """Gray, colours, 16 bits, one bit, palettes and CMYK, in each format that keeps them without loss."""
+    options = {"lossless": True} if ending == "webp" else {}
+    result = pixels_of(save(f"a.{ending}", image, **options))
+    assert np.array_equal(result, np.atleast_3d(wanted))
+    assert result.dtype == (np.uint16 if wanted is DEEP else np.uint8)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "webp", "jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_applied(ending, orientation, save):
+    """Whichever corner the first pixel stands in, it comes out where whoever looks at it sees it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    blocks = np.kron(np.array([[0, 90, 250]], np.uint8), np.ones((16, 16), np.uint8))
+    seen = {
+        1: blocks,
+        2: blocks[:, ::-1],
+        3: blocks[::-1, ::-1],
+        4: blocks[::-1],
+        5: blocks.T,
+        6: blocks.T[:, ::-1],
+        7: blocks.T[::-1, ::-1],
+        8: blocks.T[::-1],
+    }[orientation]
+    options = {"lossless": True} if ending == "webp" else {}
+    result = pixels_of(save(f"a.{ending}", blocks, exif=exif, **options))[..., 0]
+    assert result.shape == seen.shape
+    assert np.abs(result - seen.astype(int)).max() <= 3
+
+
+def png(width, height, rows, depth=8, interlace=0):
+    """A gray PNG whose header says one thing and whose rows are another."""
+
+    def chunk(name, data):
+        check = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
+
+    head = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, interlace)
+    data = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", data), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def tiff(height, strips):
+    """A gray TIFF, 4 pixels wide and uncompressed, of strips of two rows."""
+    count, first = len(strips), 8 + 2 + 12 * 9 + 4
+    places = [first + 8 * count + 8 * k for k in range(count)]
+    entries = [(256, 4), (257, height), (258, 8), (259, 1), (262, 1), (277, 1), (278, 2)]
+    made = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries[:6])
+    for tag, position in ((273, first), (279, first + 4 * count)):
+        value = position if count > 1 else (places[0] if tag == 273 else 8)
+        made += struct.pack("<HHII", tag, 4, count, value)
+        if tag == 273:
+            made += struct.pack("<HHII", 278, 4, 1, 2)
+    tables = struct.pack(f"<{count}I", *places) + struct.pack(f"<{count}I", *[8] * count)
+    return b"II*\0" + struct.pack("<IH", 8, 9) + made + bytes(4) + tables + b"".join(strips)
+
+
+@pytest.mark.parametrize("level", [0, 100, 173])
+def test_pixels_that_are_not_in_the_file_are_never_black(level, tmp_path):
+    """Data that end early, which Pillow would fill up, are refused; the same picture whole is read, of any colour."""
+    rows = [[level] * 4] * 6
+    path = tmp_path / "a.png"
+    for interlace in (0, 1):
+        for count in (0, 1, 5):
+            path.write_bytes(png(4, 6, rows[:count], interlace=interlace))
+            assert str(decode(path, None, False)).startswith("it is damaged or unreadable")
+    path.write_bytes(png(4, 6, rows))
+    assert np.array_equal(pixels_of(path), np.full((6, 4, 1), level))
+    strips = [bytes([level] * 8)] * 3
+    path.write_bytes(tiff(6, strips))
+    assert np.array_equal(pixels_of(path), np.full((6, 4, 1), level))
+    for count in (1, 2):
+        path.write_bytes(tiff(6, strips[:count]))
+        assert decode(path, None, False).endswith("(some of its strips are missing)")
+
+
+def lying(ending, save):
+    """A small file of each format whose header says 60000 x 60000 pixels, or 16383 x 16383 where that is the most."""
+    if ending == "png":
+        return png(60_000, 60_000, [])
+    if ending == "ppm":
+        return b"P6 60000 60000 255\n"
+    options = {"lossless": True} if ending == "webp" else {}
+    data = bytearray(save(f"small.{ending}", GRAY, **options).read_bytes())
+    if ending == "bmp":
+        data[18:26] = struct.pack("<ii", 60_000, 60_000)
+    elif ending == "gif":
+        data[6:10] = struct.pack("<HH", 60_000, 60_000)
+    elif ending == "jpg":
+        place = data.index(b"\xff\xc0") + 5
+        data[place : place + 4] = struct.pack(">HH", 60_000, 60_000)
+    elif ending == "tif":
+        data[18:20] = data[30:32] = struct.pack("<H", 60_000)
+    else:
+        data[21:25] = struct.pack("<I", 16_383 - 1 | (16_383 - 1) << 14)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("ending", ["png", "ppm", "bmp", "gif", "jpg", "tif", "webp"])
+def test_a_header_of_too_many_pixels_is_refused_before_they_are_made(ending, tmp_path, save):
+    """In every format the limit is told from the header, so that a file of some bytes takes no gigabytes."""
+    path = tmp_path / f"bomb.{ending}"
+    path.write_bytes(lying(ending, save))
+    assert path.stat().st_size < 2000
+    tracemalloc.start()
+    result = decode(path, None, False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result == "it has more than 89478485 pixels"
+    assert peak < 2**20
+
+
+def test_what_the_system_says_of_a_file_does_not_name_it_again(tmp_path):
+    """The reason stands behind the name, and is the system's own."""
+    assert decode(tmp_path, None, False) == "it is damaged or unreadable (Is a directory)"

@@ -9,11 +9,11 @@ import recon_anomaly
 
 ROOT = Path(recon_anomaly.__file__).parent
 LAYERS = [  # from the bottom; modules of one layer may import each other unless they are plugins
-    {"errors", "protocols", "history", "hookspecs"},
+    {"errors", "protocols", "forms", "history", "hookspecs"},
     {"registry", "builtin", "images", "writing", "thresholds", "metrics"}
     | {"resampling", "checks", "terms", "ramps", "conformal", "tails", "promises", "logbook"}
-    | {"following"},
-    {"decoding", "memory", "reading", "store", "pictures", "layouts", "datasets"}
+    | {"following", "csvlines"},
+    {"decoding", "folders", "memory", "reading", "store", "pictures", "layouts", "datasets"}
     | {
         "castings",
         "synthetic",
@@ -41,6 +41,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "variational",
         "devices",
         "randomness",
+        "rationing",
         "residency",
         "batches",
         "streams",
@@ -53,6 +54,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "steps",
         "snapshots",
         "races",
+        "resuming",
         "training",
         "keeping",
         "checkpoints",
@@ -62,9 +64,17 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "tiledscoring",
     },
     {"inputs", "fitted", "detector", "estimators", "auto", "saving", "clusterscoring", "testing"}
-    | {"calibration", "scoringgraph", "export", "locating", "regionfiles", "together", "station"}
-    | {"tiledinputs"},
-    {"benchdata", "settings", "events", "bench", "records", "decisions"}
+    | {
+        "calibration",
+        "scoringgraph",
+        "export",
+        "headers",
+        "locating",
+        "regionfiles",
+        "together",
+        "station",
+    },
+    {"benchdata", "settings", "events", "bench", "records", "recordforms", "decisions"}
     | {"cellruns", "gridruns", "readiness"}
     | {"labelling", "grid", "variants", "observations", "ledger"}
     | {
@@ -107,6 +117,8 @@ TORCH = {
     "components",
     "efficientnet_lite",
     "spoiling",
+    "rationing",
+    "resuming",
     "residency",
     "weights",
     "variational",

@@ -12,6 +12,13 @@ SETTINGS = [{"model": name} for name in "abc"]
 
 def _record(settings, scores=(1.0, 2.0)):
     return {
+        **dict.fromkeys(("data", "test_set"), "a"),
+        **dict.fromkeys(("layout", "epochs", "batch_size", "learning_rate", "schedule", "seed")),
+        **dict.fromkeys(("scorer", "auroc", "average_precision", "pr_auc", "validation_scores")),
+        **{name: {} for name in ("schedule_params", "model_params", "intervals")},
+        **dict.fromkeys(("n_good", "n_test_good", "n_test_anomalous"), 1),
+        "drop_leaked": False,
+        "image_size": [16, 16],
         **settings,
         "key": key_of(settings),
         "data_checksum": "x",

@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,12 @@ def test_rows_are_on_the_disk_when_append_returns(tmp_path, monkeypatch):
         book.append([{"path": "a.png", "score": 1}, {"path": "b.png", "score": 2}])
         book.append([])
     assert synced == ["path,score\na.png,1\nb.png,2\n"]
+
+
+def test_a_path_is_no_formula_and_the_same_file(tmp_path):
+    """It gets the sign of its folder before it, which a path loses when it is read."""
+    with Logbook(tmp_path / "a.csv", COLUMNS) as book:
+        book.append([{"path": Path("=1+1.png"), "score": -0.5}])
+    assert (tmp_path / "a.csv").read_text().splitlines()[1] == "./=1+1.png,-0.5"
+    with Logbook(tmp_path / "a.csv", COLUMNS) as book:
+        assert [Path(row["path"]) for row in book.rows()] == [Path("=1+1.png")]

@@ -18,6 +18,17 @@ from recon_anomaly.settings import key_of
 from recon_anomaly.store import from_array
 
 SETTINGS = {"model": "mean", "seed": 1}
+WHOLE = {
+    **dict.fromkeys(("key", "data", "data_checksum", "model", "test_set"), "a"),
+    **dict.fromkeys(
+        ("layout", "epochs", "batch_size", "learning_rate", "schedule", "seed", "scorer")
+    ),
+    **dict.fromkeys(("auroc", "average_precision", "pr_auc", "validation_scores")),
+    **{key: {} for key in ("schedule_params", "model_params", "intervals", "decisions")},
+    **dict.fromkeys(("n_good", "n_test_good", "n_test_anomalous"), 1),
+    "drop_leaked": False,
+    "image_size": [16, 16],
+}
 
 
 @pytest.fixture
@@ -120,10 +131,7 @@ def test_the_trivial_record_has_one_decision_and_no_scores(data):
 def test_records_are_read_as_they_were_written(tmp_path):
     """Each line is a record."""
     path = tmp_path / "records.jsonl"
-    records = [
-        {"key": key, "data_checksum": "0", "labels": [1], "scores": [0.1], "decisions": {}}
-        for key in "ab"
-    ]
+    records = [WHOLE | {"key": key, "labels": [1], "scores": [0.1]} for key in "ab"]
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     assert read_records(path) == records
 
@@ -143,7 +151,7 @@ def test_a_bench_starts_empty_or_where_it_was(tmp_path):
     assert (
         start_records(None, False) == start_records(path, False) == start_records(path, True) == []
     )
-    record = {"key": "a", "data_checksum": "0", "labels": [], "scores": None, "decisions": {}}
+    record = WHOLE | {"labels": [], "scores": None}
     path.write_text(json.dumps(record) + "\n")
     assert start_records(path, True) == [record]
     with pytest.raises(SavedFileError, match="say --resume"):
@@ -177,3 +185,26 @@ def test_without_masks_there_are_no_figures_of_pixels(data, detector):
     record = record_of(SETTINGS, detector, data.test, data)
     assert {record[name] for name in PIXEL} == {None}
     assert "pixel_pictures" not in record
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": [2]}, "labels are not all 0 or 1"),
+        ({"scores": [1.0, 2.0]}, "2 scores and 1 labels"),
+        ({"kinds": []}, "0 kinds and 1 labels"),
+        ({"image_size": [16]}, r"image_size has 1 entries; 2 are wanted"),
+        ({"model": None}, r"the record\.model is None; a text is wanted"),
+        ({"seed": 10**30}, r"the record\.seed is"),
+        ({"intervals": {"auc": None}}, "intervals has an entry 'auc', which is not known"),
+        ({"decisions": {"quantile": 3}}, r"decisions\.quantile is 3; a table is wanted"),
+        ({"history": {"terms": 1}}, r"the history\.terms is 1; a list is wanted"),
+    ],
+)
+def test_a_record_that_cannot_be_right_is_refused_by_its_line(tmp_path, change, message):
+    """The message has the file, the line and the entry."""
+    path = tmp_path / "records.jsonl"
+    lines = [WHOLE | {"labels": [1], "scores": None} | changed for changed in ({}, change)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(SavedFileError, match=rf"records\.jsonl, line 2, .*{message}"):
+        read_records(path)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recon_anomaly import InputError
-from recon_anomaly.regionfiles import COLUMNS, coco, path_cell, write_table
+from recon_anomaly.regionfiles import COLUMNS, coco, write_table
 from recon_anomaly.regions import Located, find_regions
 
 
@@ -40,14 +40,6 @@ def test_the_table_has_a_line_for_each_region(located):
     for row, line in zip(rows, wanted, strict=True):
         assert row["path"] == line[0]
         assert [float(row[name]) for name in COLUMNS[1:]] == list(line[1:])
-
-
-@pytest.mark.parametrize("name", ["=1+1.png", "+a.png", "-a.png", "@a.png", "\ta.png"])
-def test_no_cell_is_a_formula(name):
-    """The path still names the file, and begins with no sign that a spreadsheet would compute."""
-    assert path_cell(name)[0] == "."
-    assert Path(path_cell(name)) == Path(name)
-    assert path_cell(f"/x/{name}") == f"/x/{name}"
 
 
 def test_coco_keeps_the_rules_of_its_reader(located):

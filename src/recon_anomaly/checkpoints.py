@@ -47,7 +47,9 @@ class Checkpoint:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SavedFileError(f"cannot make the checkpoint folder {folder}: {error}") from error
+            raise SavedFileError(
+                f"cannot make the checkpoint folder {folder}: {error.strerror or error}"
+            ) from error
 
     def save(self, state: RunState) -> None:
         """Write the state; what was there before stays until this one is whole."""
@@ -74,7 +76,7 @@ class Checkpoint:
             ]
             if not differences:
                 state.load_state_dict(saved["state"])
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:  # values that lie may raise anything
             raise SavedFileError(
                 f"cannot read the checkpoint {self.path}: {error}; delete the run's folder to start afresh"
             ) from error

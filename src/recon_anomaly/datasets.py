@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 from .errors import InputError, PictureWarning
+from .folders import check_folder, is_folder
 from .layouts import DEFECTIVE, LabelledFolder, recognised, subfolders
 from .pictures import list_pictures
 
@@ -62,10 +63,7 @@ def find_labelled(folder: str | os.PathLike[str], *, seed: int = 42) -> Labelled
         its layout has no place for; if several categories are inside; if a folder is empty, a mask
         has no picture, or there are too few good pictures to split.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        got = "is not a folder" if root.exists() else "does not exist"
-        raise InputError(f"{root} {got}; give the folder of a labelled data set")
+    root = check_folder(folder, "the folder of a labelled data set")
     if seed < 0:
         raise InputError(f"seed is {seed}; give a whole number of at least 0")
     found = recognised(root, seed)
@@ -91,7 +89,7 @@ def good_pictures(folder: str | os.PathLike[str]) -> list[Path]:
         has a folder inside whose name means defective, test or ground truth.
     """
     root = Path(folder)
-    found = recognised(root, seed=42) if root.is_dir() else None
+    found = recognised(root, seed=42) if is_folder(root) else None
     if found is None:
         paths = list_pictures(root)
         for path in paths:

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ _EIGHT_BIT = {"1": "L", "L": "L", "LA": "L"} | dict.fromkeys(
 )
 _ORIENTATION = ExifTags.Base.Orientation
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of the EXIF orientation
+_MARK = 173
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -109,8 +110,11 @@ def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
             width, height = image.size
             # A PNG file may have its orientation behind the pixels, which would have to be decoded.
             lies = width != height and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+            # Of a TIFF Pillow tells the size as it will be turned.
+            lies = lies and image.format != "TIFF"
     except Exception as error:  # as in `decode`, a file that lies may raise anything
-        raise PictureError(f"{path} cannot be used: {error}") from error
+        cause = error.strerror if isinstance(error, OSError) else None
+        raise PictureError(f"{path} cannot be used: {cause or error}") from error
     return (width, height) if lies else (height, width)
 
 
@@ -134,8 +138,10 @@ def decode(
     try:
         if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
             return "it is empty (0 bytes)"
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        return _decode(file, size, luminance, resample, allowed)
+        # Given a path Pillow would map the file: to shorten it then ends the process, and a TIFF that lies on its
+        # side comes out scrambled.
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            return _decode(file, size, luminance, resample, allowed)
     except _UnusableError as error:
         return str(error)
     except UnidentifiedImageError:
@@ -144,8 +150,11 @@ def decode(
         return _too_large(allowed)
     # Given bytes that lie, a decoder may raise anything (SyntaxError, struct.error, MemoryError).
     except Exception as error:
-        missing = isinstance(error, FileNotFoundError)
-        return "it does not exist" if missing else f"it is damaged or unreadable ({error})"
+        if isinstance(error, FileNotFoundError):
+            return "it does not exist"
+        # The system's own text repeats the name.
+        cause = error.strerror if isinstance(error, OSError) else None
+        return f"it is damaged or unreadable ({cause or str(error) or type(error).__name__})"
 
 
 def stored_size(path: Path, max_pixels: int | None = None) -> tuple[int, int] | None:
@@ -162,7 +171,7 @@ def stored_size(path: Path, max_pixels: int | None = None) -> tuple[int, int] | 
     return (height, width) if width * height <= allowed else None
 
 
-def _opened(file: Path | io.BytesIO, allowed: int) -> Image.Image:
+def _opened(file: Path | IO[bytes], allowed: int) -> Image.Image:
     """Open a file, of which Pillow reads the header; its own limit, which is the process's, is raised for that alone."""
     if allowed <= MAX_PIXELS:
         return Image.open(file, formats=FORMATS)
@@ -181,7 +190,7 @@ def _too_large(allowed: int) -> str:
 
 
 def _decode(
-    file: Path | io.BytesIO,
+    file: IO[bytes],
     size: tuple[int, int] | None,
     luminance: bool,
     resample: Image.Resampling,
@@ -201,6 +210,10 @@ def _decode(
             # Both sides ask for the longer one: whether the picture lies on its side is not known.
             drafted = image.draft(None, (max(size), max(size))) is not None
         lies = drafted and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        if image.format == "PNG":
+            _load_png(image, file, allowed)
+        elif image.format == "TIFF":
+            _check_strips(image)
         ImageOps.exif_transpose(image, in_place=True)
         width, height = whole if drafted else image.size
         upright = (width, height) if lies else (height, width)
@@ -222,6 +235,37 @@ def _decode(
             notes.append("colours, which were converted to luminance")
             image = image.convert("L")
         return Decoded(np.atleast_3d(np.asarray(image)), notes, upright)
+
+
+def _load_png(image: Image.Image, file: IO[bytes], allowed: int) -> None:
+    """Load a PNG, and refuse one whose data end before its last row: Pillow would leave the rest black."""
+    # Each pixel that is decoded is written over what stood there before.
+    image.im = _filled(image, _MARK).im
+    image.load()
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    if not image.info.get("interlace") and last.tobytes() != _filled(last, _MARK).tobytes():
+        return
+    file.seek(0)
+    with _opened(file, allowed) as again:  # that may be its colour
+        again.im = _filled(again, 0).im
+        if again.tobytes() != image.tobytes():
+            raise _UnusableError("it is damaged or unreadable (its data end before its last row)")
+
+
+def _filled(image: Image.Image, value: int) -> Image.Image:
+    return Image.new(image.mode, image.size, (value,) * len(image.getbands()))
+
+
+def _check_strips(image: Image.Image) -> None:
+    """Refuse an uncompressed TIFF that has not all of its strips: Pillow would leave the others black."""
+    covered = {tuple(tile.extents) for tile in getattr(image, "tile", ()) if tile.extents}
+    # Of one that lies on its side Pillow tells the size as it will be turned.
+    areas = [
+        sum((min(right, w) - left) * (min(bottom, h) - top) for left, top, right, bottom in covered)
+        for w, h in (image.size, image.size[::-1])
+    ]
+    if max(areas) < image.width * image.height:
+        raise _UnusableError("it is damaged or unreadable (some of its strips are missing)")
 
 
 def _gray_if_equal(image: Image.Image) -> Image.Image:

@@ -6,7 +6,32 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["EpochRecord", "History", "LostBranch"]
+from .forms import check_form
+
+__all__ = ["RECORD", "EpochRecord", "History", "LostBranch"]
+
+
+_TERMS = {str: float}
+RECORD = {
+    "epoch": int,
+    "training": _TERMS,
+    "validation": _TERMS,
+    "weights": _TERMS,
+    "learning_rate": float,
+    "figures": _TERMS,
+    "seconds": float,
+    "path": [str],
+}
+"""The form of an epoch's record as plain values, see `recon_anomaly.forms`."""
+_HISTORY = {
+    "terms": [str],
+    "planned_epochs": int,
+    "records": [RECORD],
+    "kept_epoch": (int, None),
+    "path": [str],
+    "lost": [{"path": [str], "records": [RECORD], "value": (float, None)}],
+    "diverged": (str, None),
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +90,8 @@ class EpochRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EpochRecord:
-        """Rebuild a record from plain values."""
+        """Rebuild a record from plain values; an InputError says what is wrong with them."""
+        check_form(values, RECORD, "the epoch")
         return cls(**{**values, "path": tuple(values["path"])})
 
 
@@ -144,7 +170,8 @@ class History:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> History:
-        """Rebuild a history from ``to_dict``."""
+        """Rebuild a history from ``to_dict``; an InputError says what is wrong with other values."""
+        check_form(values, _HISTORY, "the history")
         return cls(
             terms=tuple(values["terms"]),
             planned_epochs=values["planned_epochs"],

@@ -207,9 +207,12 @@ def _labelled(
 def subfolders(folder: Path) -> _Folders:
     """Return the folders in ``folder`` by their names in lower case, sorted; hidden ones left out."""
     folders: _Folders = {}
-    for path in sorted(folder.iterdir(), key=lambda path: (path.name.lower(), path.name)):
-        if path.is_dir() and not path.name.startswith("."):
-            twin = folders.setdefault(path.name.lower(), path)
-            if twin is not path:
-                raise InputError(f"{twin} and {path} differ in case only; rename or merge them")
+    try:
+        inside = [path for path in folder.iterdir() if path.name[0] != "." and path.is_dir()]
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be listed: {error.strerror}") from error
+    for path in sorted(inside, key=lambda path: (path.name.lower(), path.name)):
+        twin = folders.setdefault(path.name.lower(), path)
+        if twin is not path:
+            raise InputError(f"{twin} and {path} differ in case only; rename or merge them")
     return folders

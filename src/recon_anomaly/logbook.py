@@ -7,13 +7,13 @@ cut off when the file is opened again.
 from __future__ import annotations
 
 import csv
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from .csvlines import csv_lines
 from .errors import SavedFileError
 from .writing import sync
 
@@ -145,10 +145,8 @@ class Logbook:
         self.close()
 
     def _line(self, row: Mapping[str, Any]) -> str:
-        text = io.StringIO(newline="")
-        # A carriage return in a name is quoted only if it ends lines, too.
-        csv.DictWriter(text, self.columns, lineterminator="\r\n").writerow(row)
-        return text.getvalue().removesuffix("\r\n") + "\n"
+        _, line = csv_lines(self.columns, [row])
+        return line
 
     def _write(self, text: str) -> None:
         data = memoryview(text.encode("utf-8", "surrogateescape"))

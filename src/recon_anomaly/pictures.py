@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .checks import at_least
 from .decoding import check_choice, warn_of
 from .errors import InputError
+from .folders import check_folder, is_folder
 from .reading import Reader, as_path, put
 from .store import Pictures, allocate, free_memory
 
@@ -38,10 +39,7 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
     InputError
         If the folder does not exist, is no folder, cannot be listed, or holds no picture.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        got = "is not a folder" if root.exists() else "does not exist"
-        raise InputError(f"{root} {got}; give a folder that holds pictures")
+    root = check_folder(folder, "a folder that holds pictures")
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename} cannot be listed: {error.strerror}") from error
@@ -75,7 +73,7 @@ def named_files(X: Any) -> list[Path] | None:
     """
     if isinstance(X, str | os.PathLike):
         path = Path(X)
-        return [path] if path.is_file() else list_pictures(path)
+        return list_pictures(path) if is_folder(path) or not path.is_file() else [path]
     if not isinstance(X, list | tuple) and not (isinstance(X, np.ndarray) and X.ndim == 1):
         return None
     if len(X) == 0 or not all(isinstance(path, str | os.PathLike) for path in X):

@@ -23,6 +23,7 @@ from .errors import SavedFileError
 from .metrics import ranking_metrics
 from .observations import figures_of_epochs
 from .pixelmetrics import PIXEL, pixel_figures
+from .recordforms import parsed_record
 from .resampling import draw_resamples, percentile_intervals, resampled_ranking
 from .settings import key_of
 from .store import allocate, budget_of
@@ -41,12 +42,17 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-    except (OSError, ValueError) as error:
-        raise SavedFileError(f"cannot read the records in {path}: {error}") from error
-    needed = {"key", "data_checksum", "labels", "scores", "decisions"}
-    if not all(isinstance(record, dict) and needed <= set(record) for record in records):
-        raise SavedFileError(f"{path} holds no records of a bench")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise SavedFileError(f"cannot read the records in {path}: {cause}") from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(parsed_record(line))
+        except ValueError as error:
+            raise SavedFileError(
+                f"{path}, line {number}, is no record of a bench: {error}"
+            ) from error
     return records
 
 

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable
 from importlib.metadata import version
 from typing import IO, Any
 
+from .csvlines import csv_lines
 from .errors import InputError
 from .regions import Located
 
-__all__ = ["COLUMNS", "coco", "path_cell", "write_table"]
+__all__ = ["COLUMNS", "coco", "write_table"]
 
 COLUMNS = ("path", "region", "x", "y", "width", "height", "area", "mean", "maximum")
 """The columns of the table; ``region`` counts those of a picture from 1 on."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-def path_cell(path: str | os.PathLike[str]) -> str:
-    """Return a path as a text that no spreadsheet takes for a formula: the same file, begun with "./" where it must be.
-
-    Examples
-    --------
-    >>> path_cell("new/a.png"), path_cell("=1+1.png")
-    ('new/a.png', './=1+1.png')
-    """
-    text = os.fspath(path)
-    return f"{os.curdir}{os.sep}{text}" if text.startswith(_FORMULA) else text
 
 
 def write_table(located: Iterable[Located], file: IO[str]) -> None:
@@ -41,12 +27,18 @@ def write_table(located: Iterable[Located], file: IO[str]) -> None:
     file : text file
         Opened with ``newline=""``.
     """
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for picture in located:
-        path = "" if picture.path is None else path_cell(picture.path)
-        for number, region in enumerate(picture.regions, 1):
-            writer.writerow((path, number, *region.box, region.area, region.mean, region.maximum))
+    rows = (
+        dict(
+            zip(
+                COLUMNS,
+                (picture.path, number, *region.box, region.area, region.mean, region.maximum),
+                strict=True,
+            )
+        )
+        for picture in located
+        for number, region in enumerate(picture.regions, 1)
+    )
+    file.writelines(csv_lines(COLUMNS, rows))
 
 
 def coco(

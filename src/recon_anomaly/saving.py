@@ -6,7 +6,6 @@ Nothing in the file is unpickled, imported or evaluated: a plugin is found by it
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import tempfile
@@ -17,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
 from .backbones import Backbone
@@ -26,13 +26,16 @@ from .devices import choose_device
 from .errors import PluginError, SavedFileError, WeightsError, WeightsWarning
 from .estimators import CAE, CVAE, TCAE, TCVAE, VAE, ReconstructionDetector
 from .fingerprints import BYTES
+from .headers import check_header, parsed
 from .history import History
 from .images import PixelRange
 from .interest import Interest, interest_of
 from .protocols import ImageShape
 from .randomness import seeded
+from .rationing import Ration
 from .registry import build, build_network, find
-from .scoring import make_noise, uses_of
+from .scoring import exact, make_noise, maps_and_terms, reduce_map, uses_of
+from .store import free_memory
 from .tiles import Tiling, checked_overlap
 from .weights import checksum, is_missing_file
 from .writing import whole_file
@@ -42,6 +45,9 @@ __all__ = ["from_bytes", "load", "save", "to_bytes"]
 FORMAT = 5
 _KEY = "recon_anomaly"
 _FILE = "detector.safetensors"
+_SPARE, _SPARE_TENSORS = 2**28, 4096
+"""What a network may make beside what its file holds: a gibibyte, as of a pretrained network that is then cut."""
+_REHEARSED = 2**24
 _ARRAYS = ("validation_scores", "calibration_scores", "map_peaks", "training_hashes")
 _ESTIMATORS: dict[str, type[BaseDetector]] = {
     estimator.__name__: estimator
@@ -173,9 +179,9 @@ def load(
         return _restored(path, header, tensors, device, chosen, weights)
     except WeightsError:
         raise
-    except (AttributeError, KeyError, PluginError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, SavedFileError):
-            raise
+    except SavedFileError:
+        raise
+    except Exception as error:  # given values that lie, a network or a plugin may raise anything
         cause = " ".join(str(error).split())[:300]
         raise SavedFileError(
             f"{path} is damaged, or its parts are not the ones it was written with: {cause or error!r}"
@@ -271,6 +277,7 @@ def _restored(
     weights: str | os.PathLike[str] | None,
 ) -> BaseDetector:
     """Return the detector of a header and its tensors; raises whatever a wrong entry causes."""
+    check_header(header)
     flat = {
         f"{part}.{name}": tensor
         for part, state in tensors.items()
@@ -280,13 +287,19 @@ def _restored(
         raise ValueError("the checksum of its tensors does not fit")
     detector = _ESTIMATORS[header["estimator"]](**_tuples(header["params"]))
     image_shape = tuple(header["image_shape"])
-    backbones = _backbones(header)
+    backbones = header["frozen_weights"]
     frozen = {name: said for name, said in backbones.items() if not said["stored"]}
     if weights is not None and not frozen and not header.get("scorer_names_weights"):
         raise SavedFileError(f"{path} names no frozen weights, so weights={weights} has no place")
     builder = _offered(path, header, "model").load()
+    ration = Ration(
+        2 * sum(tensor.numel() for tensor in flat.values()) + _SPARE, 4 * len(flat) + _SPARE_TENSORS
+    )
     try:
-        network = _network(builder, image_shape, detector, backbones, weights if frozen else None)
+        with ration:
+            network = _network(
+                builder, image_shape, detector, backbones, weights if frozen else None
+            )
     except WeightsError as error:
         sources = ", ".join(str(said["source"]) for said in frozen.values())
         raise WeightsError(
@@ -303,18 +316,19 @@ def _restored(
                 "differ: give the right file, load(file, weights=PATH) or --weights PATH"
             )
         kept |= {f"{name}.{part}": tensor for part, tensor in backbone.state_dict().items()}
+    _check_tensors(kept, network.state_dict())
     network.load_state_dict(kept)
     network.eval()
     _offered(path, header, "scorer")
-    scorer = _scorer(header, detector, tensors["scorer"], weights, required=not frozen)
+    with ration:
+        scorer = _scorer(header, detector, tensors["scorer"], weights, required=not frozen)
+        wanted = make_noise(network, scorer, 0, torch.device("cpu"))
     noise = tensors["detector"].get("noise")
-    wanted = make_noise(network, scorer, 0, torch.device("cpu"))
     if (None if noise is None else noise.shape) != (None if wanted is None else wanted.shape):
         raise ValueError("its latent noise does not fit its model and scorer")
+    _check_tensors(tensors["scorer"] | ({} if noise is None else {"noise": noise}))
+    _rehearse(network, scorer, image_shape, noise)
     pixel_range = header["pixel_range"]
-    low, high = _finite(pixel_range["low"]), _finite(pixel_range["high"])
-    if not low < high:
-        raise ValueError(f"its pixel range is {low} to {high}")
 
     detector.device = device
     detector.network_ = network.to(chosen, memory_format=torch.channels_last)
@@ -329,10 +343,12 @@ def _restored(
     detector.n_features_in_ = int(np.prod(image_shape))
     if header["feature_names"] is not None:
         detector.feature_names_in_ = np.array(header["feature_names"], dtype=object)
-    detector.pixel_range_ = PixelRange(low, high, str(pixel_range["dtype"]))
-    detector.offset_ = _finite(header["offset"])
+    detector.pixel_range_ = PixelRange(
+        float(pixel_range["low"]), float(pixel_range["high"]), pixel_range["dtype"]
+    )
+    detector.offset_ = float(header["offset"])
     detector.threshold_rule_ = header["threshold_rule"]
-    detector.map_scale_ = _finite(header["map_scale"])
+    detector.map_scale_ = float(header["map_scale"])
     detector.seed_ = header["seed"]
     detector.recipe_ = header["recipe"]
     detector.history_ = History.from_dict(header["history"])
@@ -342,27 +358,57 @@ def _restored(
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, torch.Tensor]]]:
     """Return the JSON header and the tensors, by part and name."""
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            tensors: dict[str, dict[str, torch.Tensor]] = {
-                "network": {},
-                "scorer": {},
-                "detector": {},
-            }
-            for key in file.keys():  # noqa: SIM118 -- the handle is no mapping
-                part, _, name = key.partition(".")
-                tensors.setdefault(part, {})[name] = file.get_tensor(key)
-    except (OSError, SafetensorError) as error:
+        # A pipe would be waited for; a folder says itself that it is one.
+        if not path.is_file() and path.exists() and not path.is_dir():
+            raise SavedFileError(f"cannot read {path}: it is no file")
+        if path.stat().st_size > free_memory():
+            raise SavedFileError(f"cannot read {path}: it is larger than the memory that is free")
+        # Not mapped: to shorten a mapped file ends whoever reads it.
+        content = path.read_bytes()
+        found = load_tensors(content)
+    except SavedFileError:
+        raise
+    except OSError as error:
+        raise SavedFileError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
         raise SavedFileError(f"cannot read {path}: {error}") from error
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise SavedFileError(f"cannot read {path}: its tensors are of no known type") from error
+    length = int.from_bytes(content[:8], "little")
+    text = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(_KEY)
     if text is None:
         raise SavedFileError(f"{path} is a safetensors file, but no saved detector")
+    tensors: dict[str, dict[str, torch.Tensor]] = {"network": {}, "scorer": {}, "detector": {}}
+    for key, tensor in found.items():
+        part, _, name = key.partition(".")
+        tensors.setdefault(part, {})[name] = tensor
     try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parsed(text), tensors
+    except ValueError as error:
         raise SavedFileError(f"{path} is damaged: its header is no JSON ({error})") from error
-    if not isinstance(header, dict):
-        raise SavedFileError(f"{path} is damaged: its header is no JSON object")
-    return header, tensors
+
+
+def _check_tensors(
+    found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Refuse tensors that hold NaN or infinite numbers, or are of another type than those ``wanted``."""
+    for name, tensor in found.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ValueError(f"{name} holds NaN or infinite numbers")
+        if wanted is not None and name in wanted and wanted[name].dtype != tensor.dtype:
+            raise ValueError(f"{name} is {tensor.dtype}, and {wanted[name].dtype} is wanted")
+
+
+def _rehearse(
+    network: Any, scorer: Any, image_shape: ImageShape, noise: torch.Tensor | None
+) -> None:
+    """Score one picture, so that parts which do not fit together are found when they are loaded."""
+    height, width, channels = image_shape
+    if height * width * channels > _REHEARSED:
+        return
+    with seeded(torch.device("cpu"), 0), exact():
+        images = torch.full((1, channels, height, width), 0.5)
+        reduce_map(scorer, *maps_and_terms(network, scorer, images, noise))
 
 
 def _offered(path: str | os.PathLike[str], header: dict[str, Any], kind: str) -> Any:
@@ -374,17 +420,6 @@ def _offered(path: str | os.PathLike[str], header: dict[str, Any], kind: str) ->
             f"{path} needs the {kind} {header['names'][kind]!r}; install the package "
             f"{package['distribution'] or 'that offers it'} {package['version']}".rstrip()
         ) from error
-
-
-def _backbones(header: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what a header says of each backbone: its checksum, source, and whether it is stored."""
-    found = header["frozen_weights"]
-    if not isinstance(found, dict) or not all(
-        isinstance(said, dict) and {"checksum", "source", "stored"} <= set(said)
-        for said in found.values()
-    ):
-        raise ValueError("what it says of its frozen weights is no table of checksums")
-    return found
 
 
 def _network(
@@ -451,6 +486,11 @@ def _arrays(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
             raise ValueError(f"{said} are no row of float64")
         if not np.isfinite(values).all() or (np.diff(values) < 0).any():
             raise ValueError(f"{said} are not finite and ascending")
+    held_out = found["validation_scores"]
+    if held_out.dtype != np.float64 or held_out.ndim != 1 or not len(held_out):
+        raise ValueError("its validation scores are no row of float64")
+    if not np.isfinite(held_out).all():
+        raise ValueError("its validation scores are not finite")
     if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != BYTES:
         raise ValueError(f"its hashes of training pictures are no rows of {BYTES} bytes")
     return found
@@ -488,12 +528,6 @@ def _tiling(detector: BaseDetector, said: Any, tensors: dict[str, torch.Tensor])
         interest = Interest(interest.box, mask, (height, width))
     overlap = checked_overlap(detector.tile, detector.overlap)
     return Tiling(detector.tile, overlap, interest, detector.image_shape_[:2])
-
-
-def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} stands where a finite number is wanted")
-    return float(value)
 
 
 def _tuples(value: Any) -> Any:

@@ -47,8 +47,9 @@ def read_snapshot(path: Path) -> dict[str, Any]:
         )
         return dict(contents)
     except Exception as error:  # torch raises many kinds for a damaged file
+        cause = error.strerror if isinstance(error, OSError) else error
         raise SavedFileError(
-            f"cannot read the checkpoint {path}: {error}; delete the run's folder to start afresh"
+            f"cannot read the checkpoint {path}: {cause}; delete the run's folder to start afresh"
         ) from error
 
 

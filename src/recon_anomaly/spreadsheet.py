@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from .csvlines import csv_lines
 from .metrics import DECISION, RANKING
 from .pixelmetrics import PIXEL
 
@@ -101,9 +100,10 @@ def csv_text(records: Iterable[Mapping[str, Any]]) -> str:
     >>> csv_text([]).startswith("data,layout,data_checksum,test_set")
     True
     """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    return "".join(csv_lines(COLUMNS, _rows(records)))
+
+
+def _rows(records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for record in records:
         height, width = record["image_size"]
         common = {name: record.get(name) for name in COLUMNS}
@@ -121,8 +121,7 @@ def csv_text(records: Iterable[Mapping[str, Any]]) -> str:
         common |= _ends(record["intervals"])
         for rule, decision in record["decisions"].items():
             decided = {name: decision[name] for name in decision if name != "intervals"}
-            writer.writerow(common | decided | {"rule": rule} | _ends(decision["intervals"]))
-    return text.getvalue()
+            yield common | decided | {"rule": rule} | _ends(decision["intervals"])
 
 
 def _ends(intervals: Mapping[str, tuple[float, float] | None]) -> dict[str, float | None]:

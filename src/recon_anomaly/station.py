@@ -173,7 +173,8 @@ class Station:
             else:
                 rows.append(self._row(arrival, None, found))
             finished.append(arrival)
-        self.book.append(rows)
+        # As paths, which a file that spreadsheets read begins otherwise where it must.
+        self.book.append(row | {"path": Path(row["path"])} for row in rows)
         self.counts.update(row["label"] for row in rows)
         for arrival in finished:
             self.watch.finish(arrival)

@@ -20,6 +20,7 @@ from .history import EpochRecord, History
 from .protocols import Branches, Corruptor, WeightSchedule
 from .races import Race, leave_branch, open_race
 from .randomness import noise_of, seeded
+from .resuming import check_race, check_snapshot
 from .scoring import exact, reconstruct, target_of
 from .snapshots import Snapshots
 from .steps import TrainingStep, gradient_step
@@ -105,9 +106,11 @@ class RunState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what ``state_dict`` gave."""
+        """Take back what ``state_dict`` gave; what another run gave is an InputError, and changes nothing."""
+        history = self._checked(state)
+        race = check_race(state["race"], history)
         self.load_snapshot(state)
-        self.race = None if state["race"] is None else Race.from_dict(state["race"])
+        self.race = race
 
     def snapshot(self) -> dict[str, Any]:
         """Return what a branch goes on from: all but the race it is in and the branches lost so far."""
@@ -124,13 +127,21 @@ class RunState:
         }
 
     def load_snapshot(self, state: Mapping[str, Any]) -> None:
-        """Take back what ``snapshot`` gave."""
+        """Take back what ``snapshot`` gave; what another run gave is an InputError, and changes nothing."""
+        self.history = self._checked(state)
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # All but the rate is this run's own.
+        (group,) = self.optimizer.state_dict()["param_groups"]
+        rate = {"lr": state["optimizer"]["param_groups"][0]["lr"]}
+        moments = state["optimizer"]["state"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": [group | rate]})
         self.plateau.load_state_dict(state["plateau"])
-        self.history = History.from_dict(state["history"])
         for name in ("best_loss", "stale_epochs", "kept_figure", "kept_weights", "finished"):
             setattr(self, name, state[name])
+
+    def _checked(self, state: Mapping[str, Any]) -> History:
+        (group,) = self.optimizer.param_groups
+        return check_snapshot(state, self.snapshot(), group["params"])
 
 
 def train(

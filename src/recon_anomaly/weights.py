@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import sys
 import warnings
+import zipfile
 from collections.abc import Collection, Mapping
 from contextlib import redirect_stdout
 from importlib.util import find_spec
@@ -181,15 +183,19 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
+            _check_pickle(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"the weights file {path} does not exist") from error
+    except WeightsError:
+        raise
     except (EOFError, KeyError) as error:  # their own texts say nothing
         raise WeightsError(
             f"cannot read the weights file {path}: it is empty or damaged"
         ) from error
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        cause = " ".join(str(error).split())[:200]
+        known = error.strerror if isinstance(error, OSError) else None
+        cause = known or " ".join(str(error).split())[:200]
         raise WeightsError(f"cannot read the weights file {path}: {cause}") from error
     except Exception as error:  # unpickling what is not plain tensors
         raise WeightsError(
@@ -210,6 +216,22 @@ def _read(path: Path) -> dict[str, Tensor]:
     ):
         raise WeightsError(f"{path} holds no state dict: names and tensors are wanted")
     return state
+
+
+def _check_pickle(path: Path) -> None:
+    """Refuse what would become larger than its file: PyTorch neither compresses nor asks for plain bytes."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+        if any(entry.compress_type for entry in entries) or size < sum(
+            entry.file_size for entry in entries
+        ):
+            raise WeightsError(f"{path} holds more bytes than it has: it is compressed or damaged")
+    if size:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if data.find(b"\nbytearray\n") >= 0:
+                raise ValueError("it asks for plain bytes, which no tensor needs")
 
 
 def _entry_of(path: Path, entries: Any, default: Any) -> Any:

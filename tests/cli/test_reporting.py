@@ -101,7 +101,7 @@ def test_names_may_be_any_bytes(run, model, folder, tmp_path, good):
         ({"-o": "empty"}, 1, "it is a folder"),
         ({"source": "text.txt"}, 1, "text.txt"),
         ({"source": "nothing"}, 1, "cannot read"),
-        ({"source": "lines.jsonl"}, 1, "holds no records of a bench"),
+        ({"source": "lines.jsonl"}, 1, "is no record of a bench"),
         ({"--row": "1"}, 2, "--row is for the records"),
         ({"--pictures": "0"}, 1, "pictures is 0"),
         ({"--thumbnail": "1"}, 1, "thumbnail is 1"),

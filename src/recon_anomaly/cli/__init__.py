@@ -16,6 +16,7 @@ from pathlib import Path
 from recon_anomaly.errors import PluginError, ReconAnomalyError
 
 from .app import app
+from .plain import plain
 
 __all__ = ["app", "main"]
 
@@ -40,7 +41,7 @@ def main() -> None:
         app()
     except ReconAnomalyError as error:
         place = "" if rank == "0" else f"rank {rank}: "
-        print(f"{place}error: {error}", file=streams[1], flush=True)
+        print(f"{place}error: {plain(str(error))}", file=streams[1], flush=True)
         # 2 is for a name on the command line that nobody offers.
         sys.exit(2 if isinstance(error, PluginError) else 1)
     finally:
@@ -49,4 +50,4 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {plain(str(message))}", file=sys.stderr)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_format
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon_anomaly.audit import KINDS, Leakage, Twin, find_leakage
+from recon_anomaly.csvlines import csv_lines
 from recon_anomaly.datasets import find_labelled
 from recon_anomaly.pictures import read_pictures
 from recon_anomaly.store import Pictures
@@ -65,10 +64,10 @@ def run_audit(
             draw_pairs(leakage, leakage.sentence(labels), train, test).save(temporary, format="PNG")
     if csv is not None:
         with whole_file(csv) as temporary:
-            temporary.write_text(_table(rows), encoding="utf-8", errors="surrogateescape")
+            temporary.write_text(_table(rows), "utf-8", "surrogateescape", newline="")
     if as_json:
         summary = {"train": len(train), "test": len(test), "counts": counts, "twins": rows}
-        print(json.dumps(summary, indent=2))
+        print(json.dumps(summary, indent=2, default=str))
     elif csv is None:
         sys.stdout.write(_table(rows))
     print(leakage.sentence(labels), file=sys.stderr)
@@ -80,8 +79,8 @@ def run_audit(
 
 def _row(twin: Twin, train: Pictures, test: Pictures) -> dict[str, Any]:
     paths = {
-        "test": str((test.paths or ())[twin.test]),
-        "train": str((train.paths or ())[twin.train]),
+        "test": (test.paths or ())[twin.test],
+        "train": (train.paths or ())[twin.train],
     }
     return paths | {name: getattr(twin, name) for name in _COLUMNS[2:]}
 
@@ -99,8 +98,4 @@ def _counts(leakage: Leakage, labels: NDArray[np.int64]) -> dict[str, dict[str, 
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv_format.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return "".join(csv_lines(_COLUMNS, rows))

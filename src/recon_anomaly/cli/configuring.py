@@ -134,7 +134,10 @@ def settings_of(path: Path, command: str, keys: Mapping[str, tuple[str, type]]) 
             table: dict[str, Any] = tomllib.load(file)
     except OSError as error:
         raise typer.BadParameter(f"cannot read {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # TOML's own, bytes, endless numbers, endless depth
         raise typer.BadParameter(f"{path} is no TOML: {error}") from error
     if any(isinstance(value, dict) for value in table.values()):
         if loose := [key for key, value in table.items() if not isinstance(value, dict)]:

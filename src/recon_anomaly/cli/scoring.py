@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_format
 import json
 import math
 import os
@@ -14,15 +13,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import typer
 
 from recon_anomaly.clusterscoring import ScoredPaths, score_on_cluster
 from recon_anomaly.conformal import discoveries, p_values, pictures_needed
+from recon_anomaly.csvlines import csv_lines
 from recon_anomaly.errors import CalibrationWarning
 from recon_anomaly.fitted import ScoredFiles
+from recon_anomaly.folders import is_folder
 from recon_anomaly.heatmaps import side_by_side
 from recon_anomaly.jobs import pool
 from recon_anomaly.pictures import list_pictures
@@ -35,6 +36,7 @@ from .skipping import list_skipped
 
 __all__ = ["run_score"]
 
+_COLUMNS = ("path", "score", "decision", "label", "p_value")
 WAITING = 32
 """Heat maps that may wait to be written; further ones hold the scoring up, so that memory does not grow."""
 
@@ -94,7 +96,7 @@ def run_score(
         paths = [
             path
             for place in places
-            for path in (list_pictures(place) if place.is_dir() else [place])
+            for path in (list_pictures(place) if is_folder(place) else [place])
         ]
         with counted("scoring", len(paths)) as progress, _drawn(maps, paths) as draw:
             left_out = skipped if skip_unreadable else None
@@ -157,7 +159,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     for path, score, flagged, p_value in zip(paths, scores, anomalous, values, strict=True):
         yield {
-            "path": str(path),
+            "path": path,
             "score": score,
             "decision": -score - offset,
             "label": "anomalous" if flagged else "good",
@@ -169,18 +171,11 @@ def _write(rows: Callable[[], Iterator[dict[str, Any]]], csv: Path | None, as_js
     if csv is not None:
         options: Any = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
         with whole_file(csv) as temporary, temporary.open("w", **options) as table:
-            _write_table(rows(), table)
+            table.writelines(csv_lines(_COLUMNS, rows()))
     if as_json:
-        print(json.dumps(list(rows()), indent=2))
+        print(json.dumps(list(rows()), indent=2, default=str))
     elif csv is None:
-        _write_table(rows(), sys.stdout)
-
-
-def _write_table(rows: Iterator[dict[str, Any]], file: IO[str]) -> None:
-    columns = ["path", "score", "decision", "label", "p_value"]
-    writer = csv_format.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+        sys.stdout.writelines(csv_lines(_COLUMNS, rows()))
 
 
 @contextmanager

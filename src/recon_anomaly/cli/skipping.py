@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .plain import in_one_line
+
 __all__ = ["list_skipped"]
 
 
@@ -14,4 +16,4 @@ def list_skipped(skipped: Sequence[tuple[Path, str]]) -> None:
     if skipped:
         print(f"skipped files: {len(skipped)}", file=sys.stderr)
     for path, reason in skipped:
-        print(f"  {path}: {reason}", file=sys.stderr)
+        print(f"  {in_one_line(str(path))}: {in_one_line(reason)}", file=sys.stderr)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recon_anomaly.errors import InputError
+from recon_anomaly.folders import check_folder
 from recon_anomaly.layouts import DEFECTIVE, GOOD, GOOD_ENDING, recognised, subfolders
 from recon_anomaly.pictures import EXTENSIONS, list_pictures
 
@@ -62,9 +63,7 @@ def find_tested(folder: str | os.PathLike[str], *, everything: bool = False) -> 
     ...     find_tested(place).kinds
     ('good', 'dent', 'scratch')
     """
-    root = Path(folder)
-    if not root.is_dir():
-        list_pictures(root)  # which says what is wrong
+    root = check_folder(folder, "a folder that holds pictures")
     found = recognised(root, seed=42)
     if found is not None:
         if everything:

@@ -1,0 +1,109 @@
+"""What a saved detector's header has to look like, before anything is made of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .decoding import MAX_PIXELS
+from .errors import InputError
+from .forms import FINITE, PLAIN, check_form
+
+__all__ = ["check_header", "parsed"]
+
+_HEADER = {
+    "checksum": str,
+    "estimator": str,
+    "params": {str: PLAIN},
+    "names": {
+        "model": str,
+        "scorer": str,
+        "schedule": (str, None),
+        "corruptor": (str, None),
+    },
+    "image_shape": [int, int, int],
+    "feature_names": (None, [str]),
+    "pixel_range": {"low": FINITE, "high": FINITE, "dtype": str},
+    "offset": FINITE,
+    "threshold_rule": {str: (str, FINITE)},
+    "map_scale": FINITE,
+    "seed": int,
+    "recipe": {
+        "epochs": int,
+        "batch_size": int,
+        "learning_rate": FINITE,
+        "reduce_learning_rate": (bool, int),
+        "early_stopping": (bool, int),
+        "precision": str,
+    },
+    "plugins": {str: {"distribution": str, "version": str}},
+    "versions": {str: str},
+    "frozen_weights": {str: {"checksum": str, "source": (str, None), "stored": bool}},
+    "scorer_names_weights?": bool,
+    "interest?": (None, {"box": [int, int, int, int], "size": (None, [int, int])}),
+}
+_DTYPES = ("uint8", "uint16", "float32")
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Return the JSON object of a header.
+
+    Raises
+    ------
+    ValueError
+        When it is none: NaN and infinite numbers are not JSON, either.
+
+    Examples
+    --------
+    >>> parsed('{"offset": 0.5}')
+    {'offset': 0.5}
+    """
+    try:
+        found = json.loads(text, parse_constant=_refused)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return found
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def check_header(header: Mapping[str, Any]) -> None:
+    """Refuse a header in which an entry is missing, or is not what such an entry is.
+
+    Raises
+    ------
+    InputError
+        It names the entry.
+
+    Examples
+    --------
+    >>> check_header({"checksum": 3})
+    Traceback (most recent call last):
+    recon_anomaly.errors.InputError: the header.checksum is 3; a text is wanted
+    """
+    check_form(header, _HEADER, "the header")
+    if header["params"].get("checkpoint") is not None:
+        raise InputError("it names a checkpoint folder, and no detector is saved with one")
+    if "rule" not in header["threshold_rule"]:
+        raise InputError("its threshold_rule has no rule")
+    shape = header["image_shape"]
+    if min(shape) < 1 or math.prod(shape[:2]) > MAX_PIXELS:
+        raise InputError(
+            f"its pictures are {shape[0]} x {shape[1]} x {shape[2]}; at most {MAX_PIXELS} pixels are read"
+        )
+    names = header["feature_names"]
+    if names is not None and len(names) != math.prod(shape):
+        raise InputError(f"it has {len(names)} names for {math.prod(shape)} columns")
+    if header["recipe"]["batch_size"] < 1:
+        raise InputError(f"its batches are of {header['recipe']['batch_size']} pictures")
+    pixel_range = header["pixel_range"]
+    if pixel_range["dtype"] not in _DTYPES:
+        raise InputError(f"its pixels are {pixel_range['dtype']!r}; {', '.join(_DTYPES)} are known")
+    if not pixel_range["low"] < pixel_range["high"]:
+        raise InputError(f"its pixel range is {pixel_range['low']} to {pixel_range['high']}")
