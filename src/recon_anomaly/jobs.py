@@ -7,12 +7,15 @@ threads add numbers up, so results are the same at any number of jobs, on one ma
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -111,7 +114,8 @@ class Pool:
                 pre_dispatch="all" if self.client else "2*n_jobs",
                 return_as="generator_unordered",
             )
-            results = parallel(delayed(_alone)(function, shared, task) for task in tasks)
+            owner = None if self.client else os.getpid()
+            results = parallel(delayed(_alone)(owner, function, shared, task) for task in tasks)
         try:
             # "yield from" would close them before the warning below is silenced.
             for result in results:  # noqa: UP028  # see above
@@ -223,8 +227,22 @@ def one_thread() -> Iterator[None]:
                 torch.set_num_threads(before)
 
 
-def _alone(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
+def _alone(owner: int | None, function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
+    if os.getppid() == owner:
+        _follow(owner)
     return _called(function, (shared, task))
+
+
+@cache
+def _follow(owner: int) -> None:
+    """End this process soon after its owner: one that is killed would leave it training, and waiting for more."""
+
+    def watch() -> None:
+        while os.getppid() == owner:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="recon-anomaly-owner", daemon=True).start()
 
 
 def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

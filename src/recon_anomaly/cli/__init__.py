@@ -16,6 +16,7 @@ from pathlib import Path
 from recon_anomaly.errors import PluginError, ReconAnomalyError
 
 from .app import app
+from .interrupts import terminate
 
 __all__ = ["app", "main"]
 
@@ -35,7 +36,7 @@ def main() -> None:
     # As an exception, so that temporary files and branches go with the process; under torchrun one
     # that waits for others would not hear it.
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        signal.signal(signal.SIGTERM, terminate)
     try:
         app()
     except ReconAnomalyError as error:
