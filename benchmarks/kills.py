@@ -4,8 +4,8 @@
 
 One process imports everything and forks each run, so that a kill costs no start (Linux). A run is killed by
 SIGKILL after a random time, by SIGKILL right before a random one of its renames, syncs and deletions, or in
-the midst of writing a file, by a limit on the size of files. Then the same command is given again, until it
-ends. What has to be the same, bit for bit: all tensors and the header of the saved detector, so weights,
+the midst of writing a file, by a limit on the size of files; or it is ended by SIGINT or SIGTERM after a random
+time, and has to say so. Then the same command is given again, until it ends. What has to be the same, bit for bit: all tensors and the header of the saved detector, so weights,
 history, threshold and validation scores; the CSV of scores; all records of a bench. Durations, dates and
 peak memory may differ. After every kill what stands under the name of a result has to be whole, and no
 process may be left. Exit code 1 where anything differs.
@@ -56,7 +56,9 @@ MOST_KILLS = 6
 PATIENCE = 120.0
 """Seconds that a run may take, and then that processes may take to follow the one that was killed."""
 VARIES = {"seconds", "fit_seconds", "milliseconds_per_picture", "process_peak_memory_mib", "date"}
-HOW = ("time", "operation", "byte")
+HOW = ("time", "operation", "byte", "SIGINT", "SIGTERM")
+TOLD = {130: "interrupted", 143: "terminated"}
+"""What a command that a signal ends says, by its code."""
 
 
 def _fit(*options: str) -> list[list[str]]:
@@ -84,7 +86,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Moment:
-    """When a run is killed: after so many seconds, before its n-th operation, or at so many bytes of a file."""
+    """When a run is ended: after so many seconds, before its n-th operation, or at so many bytes of a file."""
 
     how: str
     value: float
@@ -98,6 +100,11 @@ class Ended:
     seconds: float
     operations: int
     said: str
+
+    @property
+    def told(self) -> bool:
+        """Whether it said that a signal ended it."""
+        return self.code in TOLD and TOLD[self.code] in (self.said.splitlines() or [""])[-1]
 
 
 def main() -> None:
@@ -177,9 +184,8 @@ class Case:
                 for path in results(folder):
                     if contents(path) != self.wanted[path.name] and path.suffix != ".jsonl":
                         self._note(f"{path.name} is not the undisturbed run's", moment, ended)
-                if ended.code >= 0:
+                if moment is None or not (ended.code < 0 or ended.told):
                     break
-                assert moment is not None
                 self.killed[moment.how] += 1
             if ended.code:
                 self._note("did not go on", moment, ended)
@@ -194,15 +200,12 @@ class Case:
 
     def _moment(self) -> Moment:
         # A limit on files that other processes inherit is an error there, and no kill.
-        how = self.draw.choice(HOW[:2] if self.name == "jobs" else HOW)
-        most = {
-            "time": self.whole.seconds,
-            "operation": self.whole.operations,
-            "byte": self.largest,
-        }[how]
-        # The log is a file, too, and not what is to be cut.
-        value = self.draw.uniform(2000 if how == "byte" else 0, most)
-        return Moment(how, value if how == "time" else float(round(value)))
+        how = self.draw.choice([how for how in HOW if (self.name, how) != ("jobs", "byte")])
+        if how == "operation":
+            return Moment(how, self.draw.randint(1, self.whole.operations))
+        if how == "byte":  # the log is a file, too, and not what is to be cut
+            return Moment(how, self.draw.randint(2000, self.largest))
+        return Moment(how, self.draw.uniform(0, self.whole.seconds))
 
     def _folder(self, name: str) -> Path:
         folder = self.place / f"{self.name}-{name}"
@@ -229,11 +232,17 @@ def run(commands: Sequence[Sequence[str]], folder: Path, moment: Moment | None =
     child = os.fork()
     if not child:
         _run_and_exit(commands, folder, moment)
-    limit = moment.value if moment is not None and moment.how == "time" else PATIENCE
-    status = _waited(child, limit)
+    status, sent = None, signal.SIGKILL
+    if moment is not None and moment.how not in ("operation", "byte"):
+        status = _waited(child, moment.value)
+        sent = getattr(signal, moment.how, sent)
+    else:
+        status = _waited(child, PATIENCE)
     if status is None:
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
+        os.kill(child, sent)
+        status = _waited(child, PATIENCE)
+        if status is None:
+            sys.exit(f"{commands[0][0]}: still runs {PATIENCE:.0f} seconds after {moment}")
     seconds = time.monotonic() - started
     for _ in range(round(10 * PATIENCE)):
         with contextlib.suppress(ChildProcessError):
@@ -261,8 +270,8 @@ def results(folder: Path) -> Iterator[Path]:
 
 def litter(folder: Path) -> list[str]:
     """Return what a run that has ended well should not have left, in its own and the temporary folder."""
-    temporary = [path for path in folder.rglob("*.part")]
-    return [str(path.relative_to(folder)) for path in [*temporary, *(folder / "tmp").iterdir()]]
+    left = [*folder.rglob("*.part"), *folder.rglob("*.lock"), *(folder / "tmp").iterdir()]
+    return [str(path.relative_to(folder)) for path in left]
 
 
 def contents(path: Path) -> Any:
@@ -292,6 +301,8 @@ def without_times(value: Any) -> Any:
 def _run_and_exit(commands: Sequence[Sequence[str]], folder: Path, moment: Moment | None) -> None:
     """Run in this fork, and never return."""
     os.setpgid(0, 0)
+    for name in ("SIGINT", "SIGTERM"):  # the command's, not this script's
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     os.chdir(folder)
     os.dup2(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -307,10 +318,13 @@ def _run_and_exit(commands: Sequence[Sequence[str]], folder: Path, moment: Momen
     try:
         for command in commands:
             sys.argv = ["recon-anomaly", *command]
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
                 cli.main()
             except SystemExit as ended:
                 code = int(ended.code or 0)
+            finally:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
             if code:
                 break
         atexit._run_exitfuncs()

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -114,8 +113,7 @@ class Pool:
                 pre_dispatch="all" if self.client else "2*n_jobs",
                 return_as="generator_unordered",
             )
-            owner = None if self.client else os.getpid()
-            results = parallel(delayed(_alone)(owner, function, shared, task) for task in tasks)
+            results = parallel(delayed(_alone)(function, shared, task) for task in tasks)
         try:
             # "yield from" would close them before the warning below is silenced.
             for result in results:  # noqa: UP028  # see above
@@ -156,7 +154,9 @@ class Pool:
 
     def _backend(self, shared: Any) -> Any:
         if self.client is None:
-            return parallel_config("loky", inner_max_num_threads=1)
+            return parallel_config(
+                "loky", inner_max_num_threads=1, initializer=_follow, initargs=(os.getpid(),)
+            )
         return parallel_config(backend_of(self.client, shared))
 
 
@@ -227,15 +227,12 @@ def one_thread() -> Iterator[None]:
                 torch.set_num_threads(before)
 
 
-def _alone(owner: int | None, function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
-    if os.getppid() == owner:
-        _follow(owner)
+def _alone(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
     return _called(function, (shared, task))
 
 
-@cache
 def _follow(owner: int) -> None:
-    """End this process soon after its owner: one that is killed would leave it training, and waiting for more."""
+    """End this process soon after its owner: one that is killed would leave it training, then waiting."""
 
     def watch() -> None:
         while os.getppid() == owner:

@@ -16,7 +16,7 @@ from pathlib import Path
 from recon_anomaly.errors import PluginError, ReconAnomalyError
 
 from .app import app
-from .interrupts import terminate
+from .interrupts import WORDS, Told, terminate
 
 __all__ = ["app", "main"]
 
@@ -44,6 +44,11 @@ def main() -> None:
         print(f"{place}error: {error}", file=streams[1], flush=True)
         # 2 is for a name on the command line that nobody offers.
         sys.exit(2 if isinstance(error, PluginError) else 1)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        code = 130 if isinstance(ended, KeyboardInterrupt) else ended.code
+        if code in WORDS and not isinstance(ended, Told):
+            print(WORDS[code], file=streams[1], flush=True)
+        sys.exit(code)
     finally:
         sys.stdout, sys.stderr = streams
         signal.signal(signal.SIGTERM, before)

@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-__all__ = ["Terminated", "interrupted_well", "terminate"]
+__all__ = ["WORDS", "Terminated", "Told", "interrupted_well", "terminate"]
+
+WORDS = {130: "interrupted", 143: "terminated"}
+"""What is said of a command that a signal ends, by its exit code."""
 
 
 class Terminated(SystemExit):
-    """SIGTERM came; the command ends with the code 143."""
+    """SIGTERM came."""
+
+
+class Told(SystemExit):
+    """A signal ends the command, and the user was told how to go on."""
 
 
 def terminate(*_: Any) -> NoReturn:
@@ -21,12 +28,10 @@ def terminate(*_: Any) -> NoReturn:
 
 @contextmanager
 def interrupted_well(remedy: str) -> Iterator[None]:
-    """Say how to go on when Ctrl-C or SIGTERM ends the block, and end with the code 130 or 143."""
+    """Say how to go on when Ctrl-C or SIGTERM ends the block, and raise `Told` with the code 130 or 143."""
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"interrupted; {remedy}", file=sys.stderr)
-        sys.exit(130)
-    except Terminated:
-        print(f"terminated; {remedy}", file=sys.stderr)
-        raise
+    except (KeyboardInterrupt, Terminated) as ended:
+        code = 143 if isinstance(ended, Terminated) else 130
+        print(f"{WORDS[code]}; {remedy}", file=sys.stderr)
+        raise Told(code) from None
