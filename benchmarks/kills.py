@@ -53,7 +53,7 @@ IMPORTED += ["schedules.awl_loss", "schedules.awl_auc", "schedules.constant", "c
 """What the commands import when they run; so does torch, of its own, when it makes an optimizer."""
 MOST_KILLS = 6
 """Of one run, before it is let through and compared."""
-PATIENCE = 120.0
+PATIENCE = 600.0
 """Seconds that a run may take, and then that processes may take to follow the one that was killed."""
 VARIES = {"seconds", "fit_seconds", "milliseconds_per_picture", "process_peak_memory_mib", "date"}
 HOW = ("time", "operation", "byte", "SIGINT", "SIGTERM")
@@ -244,7 +244,7 @@ def run(commands: Sequence[Sequence[str]], folder: Path, moment: Moment | None =
         if status is None:
             sys.exit(f"{commands[0][0]}: still runs {PATIENCE:.0f} seconds after {moment}")
     seconds = time.monotonic() - started
-    for _ in range(round(10 * PATIENCE)):
+    for _ in range(round(PATIENCE / 0.05)):
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-child, os.WNOHANG)[0]:
                 pass
@@ -252,7 +252,7 @@ def run(commands: Sequence[Sequence[str]], folder: Path, moment: Moment | None =
             os.killpg(child, 0)
         except ProcessLookupError:
             break
-        time.sleep(0.1)
+        time.sleep(0.05)
     else:
         os.killpg(child, signal.SIGKILL)
         sys.exit(f"{commands[0][0]}: processes are left {PATIENCE:.0f} seconds after {moment}")

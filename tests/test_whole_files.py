@@ -2,9 +2,9 @@
 
 import ast
 import json
-import os
 import resource
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from recon_anomaly import ReconstructionDetector, SavedFileError
 from recon_anomaly.cli.scoring import _save_png, _write
 from recon_anomaly.ledger import Ledger
 from recon_anomaly.snapshots import read_snapshot, write_snapshot
+from recon_anomaly.writing import whole_file
 
 SOURCE = Path(recon_anomaly.__file__).parent
 
@@ -190,11 +191,8 @@ def test_what_a_snapshot_holds_is_checked_when_it_is_read(tmp_path):
 
 def test_two_writers_never_show_half_a_file(tmp_path):
     """While two threads replace a file again and again, whoever reads it finds one of the two, whole."""
-    from concurrent.futures import ThreadPoolExecutor
-
     path = tmp_path / "a.json"
     texts = [json.dumps([number] * 5000) for number in (1, 2)]
-    from recon_anomaly.writing import whole_file
 
     def write(text):
         for _ in range(30):
@@ -211,4 +209,4 @@ def test_two_writers_never_show_half_a_file(tmp_path):
             one.result()
     assert seen <= set(texts)
     assert seen
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert [name.name for name in tmp_path.iterdir()] == ["a.json"]
