@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon_anomaly import CAE, EpochRecord
+from recon_anomaly import EpochRecord, ReconstructionDetector
 from recon_anomaly.cli.progress import counted, followed
 from recon_anomaly.training import Tick
 
@@ -91,7 +91,7 @@ def test_a_scoring_that_is_left_leaves_no_thread(good, tmp_path):
     """The threads that decode ahead end when nobody asks for more."""
     for number, picture in enumerate(np.tile(good, (3, 1, 1, 1))):
         Image.fromarray(picture[..., 0]).save(tmp_path / f"{number}.png")
-    detector = CAE(kernels=(2, 3), epochs=1, batch_size=4).fit(good)
+    detector = ReconstructionDetector(model="mean", batch_size=4).fit(good)
     before, descriptors = threads(), len(list(Path("/dev/fd").iterdir()))
     parts = detector.iter_files(sorted(tmp_path.iterdir()))
     next(parts)
