@@ -5,10 +5,12 @@
 One process imports everything and forks each run, so that a kill costs no start (Linux). A run is killed by
 SIGKILL after a random time, by SIGKILL right before a random one of its renames, syncs and deletions, or in
 the midst of writing a file, by a limit on the size of files; or it is ended by SIGINT or SIGTERM after a random
-time, and has to say so. Then the same command is given again, until it ends. What has to be the same, bit for bit: all tensors and the header of the saved detector, so weights,
-history, threshold and validation scores; the CSV of scores; all records of a bench. Durations, dates and
-peak memory may differ. After every kill what stands under the name of a result has to be whole, and no
-process may be left. Exit code 1 where anything differs.
+time, and has to say so. Then the same command is given again, until it ends.
+
+What has to be the same, bit for bit: all tensors and the header of the saved detector, so weights, history,
+threshold and validation scores; the CSV of scores; all records of a bench. Durations, dates and peak memory
+may differ. After every kill what stands under the name of a result has to be whole, and no process may be
+left. Exit code 1 where anything differs.
 """
 
 from __future__ import annotations

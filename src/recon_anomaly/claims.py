@@ -27,7 +27,8 @@ __all__ = ["claimed_file", "claimed_folder", "remove_left", "sole_use"]
 
 # A lock tells nothing of processes on other machines, which may share the folder.
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
-_OURS = re.compile(rf".*-{_HOST}-[a-z0-9_]{{8}}(\.part|\.pixels)?", re.DOTALL)
+_MADE = rf"-{_HOST}-[a-z0-9_]{{8}}"
+_OURS = re.compile(rf"\..*{_MADE}\.part|recon-anomaly{_MADE}(\.pixels)?", re.DOTALL)
 _SWEPT: set[Path] = set()
 
 
@@ -41,7 +42,7 @@ def claimed_file(folder: Path, prefix: str, suffix: str) -> tuple[int, Path]:
     folder : path
         Where.
     prefix, suffix : str
-        Of its name; the suffix is ".part" or ".pixels".
+        Of its name: a hidden one and ".part", or "recon-anomaly" and ".pixels".
 
     Raises
     ------
@@ -70,12 +71,8 @@ def claimed_folder() -> Iterator[Path]:
     False
     """
     _sweep(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=f"recon-anomaly-{_HOST}-"))
-    handle = None if fcntl is None else os.open(folder, os.O_RDONLY)
+    handle, folder = _made_folder()
     try:
-        if handle is not None:
-            _lock(handle)
-        folder.mkdir(mode=0o700, exist_ok=True)  # as above
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -83,10 +80,24 @@ def claimed_folder() -> Iterator[Path]:
             os.close(handle)
 
 
+def _made_folder() -> tuple[int | None, Path]:
+    """Return a new temporary folder, open and locked where there are locks."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"recon-anomaly-{_HOST}-"))
+        if fcntl is None:
+            return None, folder
+        with suppress(FileNotFoundError):  # taken for left, as above
+            handle = os.open(folder, os.O_RDONLY)
+            _lock(handle)
+            if folder.exists():
+                return handle, folder
+            os.close(handle)
+
+
 def remove_left(folder: Path) -> list[Path]:
     """Remove the temporary files and folders of this library that no living process claims.
 
-    Only those that were made on this machine; what cannot be removed stays.
+    Only those that this user made on this machine; what cannot be removed stays.
 
     Returns
     -------
@@ -103,6 +114,8 @@ def remove_left(folder: Path) -> list[Path]:
                 handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if os.fstat(handle).st_uid != os.geteuid():
+                        continue
                     if path.is_dir():
                         shutil.rmtree(path)
                     else:
