@@ -398,7 +398,7 @@ def test_a_failing_save_leaves_the_last_whole_state(good, folder, monkeypatch):
     """A disk that fills up in an epoch is an error with the path, and the run goes on from the one before."""
     run = Run(folder)
     whole = run.detector(checkpoint=None).fit(good)
-    sync, synced = writing._sync, []
+    sync, synced = writing.sync, []
 
     def fail(path):
         synced.append(path)
@@ -407,7 +407,7 @@ def test_a_failing_save_leaves_the_last_whole_state(good, folder, monkeypatch):
         sync(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "_sync", fail)
+        patch.setattr(writing, "sync", fail)
         with pytest.raises(SavedFileError, match=r"run\.pt: No space left"):
             run.detector().fit(good)
     assert [path.name for path in folder.iterdir()] == ["run.pt"]
