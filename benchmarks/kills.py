@@ -273,7 +273,10 @@ def results(folder: Path) -> Iterator[Path]:
 def litter(folder: Path) -> list[str]:
     """Return what a run that has ended well should not have left, in its own and the temporary folder."""
     left = [*folder.rglob("*.part"), *folder.rglob("*.lock"), *(folder / "tmp").iterdir()]
-    return [str(path.relative_to(folder)) for path in left]
+    # Torch's cache of compiled code is made to stay.
+    return [
+        str(path.relative_to(folder)) for path in left if not path.name.startswith("torchinductor_")
+    ]
 
 
 def contents(path: Path) -> Any:

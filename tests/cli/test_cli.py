@@ -495,7 +495,9 @@ def test_a_terminated_fit_leaves_no_file(folder, tmp_path):
         told += fit.stderr
     assert fit.returncode == 143, told
     assert [name for name in there if name.endswith(".pixels")], told
-    assert list(temporary.iterdir()) == []
+    left = {path.name for path in temporary.iterdir()}
+    # Some imports of torch make the folder of its compiler.
+    assert not {name for name in left if not name.startswith("torchinductor_")}
     assert not out.exists()
     assert "Traceback" not in "".join(told)
     assert told[-1] == (
