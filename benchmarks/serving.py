@@ -99,9 +99,10 @@ class Service:
         return int(found[1]) / 1000 if found else float("nan")
 
     def end(self) -> str:
-        """Ask the process to end, and return what it said."""
+        """Ask the process to end, and return what it said but for that."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.communicate(timeout=60)[1]
+        told = self.process.communicate(timeout=60)[1]
+        return told.removesuffix("terminated; nothing is served any more\n")
 
 
 def load(service: Service, items: Sequence[Sent], clients: int) -> list[Attempt]:

@@ -28,7 +28,13 @@ REAL_WEIGHTS = os.environ.get("RECON_ANOMALY_REAL_WEIGHTS", "")
 
 # Those that start processes or compute for long; one that came last would leave the other cores idle.
 LONG = ["test_gridruns", "test_clustered", "test_distributed", "test_benchmarks", "test_real"]
-LONG += ["test_clusterscoring", "test_clusters", "test_benchmarks_memory", "test_synthetic"]
+LONG += [
+    "test_kills",
+    "test_clusterscoring",
+    "test_clusters",
+    "test_benchmarks_memory",
+    "test_synthetic",
+]
 
 # What processes that tests fork have imported already: it takes each of them seconds.
 PRELOADED = ["distributed", "recon_anomaly.bench", "torch._dynamo"]

@@ -309,6 +309,18 @@ def test_a_file_that_exists_is_not_overwritten(data, tmp_path):
     assert out.read_text() == "mine"
 
 
+def test_two_benches_do_not_write_one_file(data, tmp_path):
+    """Each would write the file anew without the other's records; the second is refused at once."""
+    settings = {"models": ["mean"], "corruptors": [], "out": tmp_path / "bench.jsonl"}
+    first = iter_bench(data, **settings)
+    next(first)
+    with pytest.raises(SavedFileError, match=r"bench\.jsonl is in use by process"):
+        run_bench(data, resume=True, **settings)
+    assert [event["model"] for event in first if isinstance(event, dict)][-1] == "mean"
+    assert len(run_bench(data, resume=True, **settings)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["bench.jsonl"]
+
+
 @pytest.mark.parametrize("text", ["{", "[1]\n", '{"a": 1}\n'])
 def test_a_file_of_something_else_is_refused(data, tmp_path, text):
     """With resume, a file that holds no records is named."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -294,6 +295,28 @@ def test_a_folder_that_cannot_be_made_is_found_before_training(good, tmp_path):
     events = Run(tmp_path / "file").detector().iter_fit(good)
     with pytest.raises(SavedFileError, match=r"cannot make the checkpoint folder .*file"):
         next(events)
+
+
+def test_two_trainings_do_not_share_a_folder(good, folder):
+    """The second is refused before its first batch, the first goes on, and then the folder is free."""
+    run = Run(folder)
+    first = run.detector().iter_fit(good)
+    next(first)
+    with pytest.raises(
+        SavedFileError, match=rf"the checkpoint folder {folder} is in use by process"
+    ):
+        next(run.detector().iter_fit(good))
+    assert sum(isinstance(event, EpochRecord) for event in first) == 6
+    assert run.detector().fit(good).history_.kept_epoch
+
+
+def test_a_folder_that_vanishes_ends_the_training_with_its_name(good, folder):
+    """There is no state to go on from, and that is said when it cannot be written."""
+    events = Run(folder).detector().iter_fit(good)
+    with pytest.raises(SavedFileError, match=r"cannot write .*run\.pt: No such file or directory"):  # noqa: PT012 -- what fails is the training
+        for event in events:
+            if isinstance(event, EpochRecord):
+                shutil.rmtree(folder)
 
 
 # Damaged files -------------------------------------------------------------------------------------

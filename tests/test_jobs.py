@@ -11,7 +11,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from recon_anomaly import InputError, WorkerError
+from recon_anomaly import InputError, WorkerError, jobs
 from recon_anomaly.jobs import Pool, one_thread, pool
 from recon_anomaly.reading import decoding_threads
 from recon_anomaly.store import Pictures, allocate
@@ -209,3 +209,14 @@ def test_processes_of_one_machine_are_counted():
     client = SimpleNamespace(scheduler_info=lambda n_workers: {"workers": workers})
     assert Pool(3, client).per_machine == 2
     assert Pool(3).everywhere(int, "4") == {"this machine": 4}
+
+
+def test_a_process_ends_soon_after_the_one_that_gave_it_work(monkeypatch):
+    """Init, or a reaper, is its parent then; benchmarks/kills.py kills a bench to see it happen."""
+    parents, ended = iter([7, 7, 1]), threading.Event()
+    monkeypatch.setattr(jobs.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(jobs.os, "_exit", lambda code: ended.set())
+    monkeypatch.setattr(jobs.time, "sleep", lambda seconds: None)
+    jobs._follow(7)
+    assert ended.wait(10)
+    assert next(parents, None) is None

@@ -10,7 +10,7 @@ import recon_anomaly
 ROOT = Path(recon_anomaly.__file__).parent
 LAYERS = [  # from the bottom; modules of one layer may import each other unless they are plugins
     {"errors", "protocols", "forms", "history", "hookspecs"},
-    {"registry", "builtin", "images", "writing", "thresholds", "metrics"}
+    {"registry", "builtin", "images", "claims", "writing", "thresholds", "metrics"}
     | {"resampling", "checks", "terms", "ramps", "conformal", "tails", "promises", "logbook"}
     | {"following", "csvlines"},
     {"decoding", "folders", "memory", "reading", "store", "pictures", "layouts", "datasets"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 import threading
 import time
@@ -208,3 +209,46 @@ def test_threads_do_not_mistake_each_others_umask(tmp_path, monkeypatch):
         list(pool.map(write, range(8)))
     assert len(asked) == 16
     assert asked[::2] == asked[1::2]
+
+
+def test_a_folder_that_vanishes_is_an_error_that_names_the_path(tmp_path):
+    """Whoever deletes the folder while a file is written to it ends the writing, and makes nothing new."""
+    (folder := tmp_path / "gone").mkdir()
+    message = r"cannot write .*gone/a\.bin: No such file or directory"
+    with pytest.raises(SavedFileError, match=message), whole_file(folder / "a.bin") as temporary:  # noqa: PT012 -- what fails is the block itself
+        temporary.write_bytes(b"new")
+        shutil.rmtree(folder)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are synced on POSIX")
+@pytest.mark.parametrize(("code", "fails"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_synced_is_no_error_but_a_broken_disk_is(
+    code, fails, tmp_path, monkeypatch
+):
+    """Some network drives sync files only; the file is in place then."""
+    sync = os.fsync
+
+    def fsync(handle):
+        if not os.path.isfile(f"/dev/fd/{handle}"):  # noqa: PTH113
+            raise OSError(code, os.strerror(code))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if fails:
+        with (
+            pytest.raises(SavedFileError, match="Input/output error"),
+            whole_file(tmp_path / "a") as t,
+        ):
+            t.write_bytes(b"new")
+    else:
+        with whole_file(tmp_path / "a") as temporary:
+            temporary.write_bytes(b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path):
+    """The temporary name has no need for more room than the name itself."""
+    with whole_file(tmp_path / ("a" * 255)) as temporary:
+        temporary.write_bytes(b"new")
+    assert names(tmp_path) == ["a" * 255]

@@ -24,7 +24,7 @@ from .gridruns import run_all, runs_of, trained_otherwise, with_files
 from .inputs import check_budget
 from .jobs import pool
 from .labelling import with_labels
-from .ledger import Ledger
+from .ledger import Ledger, written_alone
 from .readiness import check_everywhere, precisions_here
 from .records import trivial_record
 from .registry import build
@@ -174,7 +174,7 @@ def iter_bench(
     TrainingError
         At the end, when trainings failed; the records of the others are whole.
     SavedFileError
-        When ``out`` exists and ``resume`` is not given, or cannot be written.
+        When ``out`` exists and ``resume`` is not given, cannot be written, or is another process's just now.
     WorkerError
         When a process ended before its training, as for want of memory; ``out`` has what was done.
     """
@@ -189,7 +189,7 @@ def iter_bench(
                 f"threshold={threshold} is in the unit of one scorer; got {', '.join(scorers)}: name "
                 "one, or leave the threshold out"
             )
-    with pool(jobs, dask) as workers:
+    with pool(jobs, dask) as workers, written_alone(out):
         if workers is None or dask is None:  # else the device is that of the workers
             choose_precision(precision, choose_device(device), 0)
         ledger = Ledger(out, resume, threshold)

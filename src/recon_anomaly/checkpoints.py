@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from .claims import sole_use
 from .distributed import ALONE, Ranks
 from .errors import SavedFileError
 from .snapshots import Snapshots, read_snapshot, write_snapshot
@@ -50,6 +52,20 @@ class Checkpoint:
             raise SavedFileError(
                 f"cannot make the checkpoint folder {folder}: {error.strerror or error}"
             ) from error
+
+    def held(self) -> AbstractContextManager[None]:
+        """Return what keeps other processes out of the folder while a training writes to it.
+
+        Raises
+        ------
+        SavedFileError
+            When it is entered, and a process on this machine is in it already.
+        """
+        if not self.ranks.first:
+            return nullcontext()
+        return sole_use(
+            self.path.with_name("run.lock"), f"the checkpoint folder {self.path.parent}"
+        )
 
     def save(self, state: RunState) -> None:
         """Write the state; what was there before stays until this one is whole."""

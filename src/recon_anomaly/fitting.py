@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ def fit_network(
     InputError
         When a closed-form model is to be trained with a corruptor.
     TrainingError, SavedFileError
-        As `train` and `Checkpoint` do.
+        As `train` and `Checkpoint` do; also when another process trains in the checkpoint's folder.
     """
     if hasattr(network, "fit_batches"):
         if plan.corruptor is not None:
@@ -79,16 +80,17 @@ def fit_network(
         )
     first = Batches(validation.pictures.take([0]), validation.pixel_range, 1, validation.device)
     state = RunState(network, plan, tuple(evaluate(network, first)), training.device)
-    if checkpoint is not None:
-        checkpoint.load(state)
-        plan.ranks.check_same({"epochs in the checkpoint": len(state.history)})
-    yield from list(state.history.records)
-    if plan.corruptor is None and not state.finished:
-        yield from keep_frozen(network, (training, validation), plan.epochs, memory_budget)
-    snapshots = None if checkpoint is None else checkpoint.snapshots
-    for event in train(state, training, validation, plan, measure, snapshots):
-        if checkpoint is not None and not isinstance(event, Tick):
-            checkpoint.save(state)
-        if not isinstance(event, GivenUp):
-            yield event
+    with nullcontext() if checkpoint is None else checkpoint.held():
+        if checkpoint is not None:
+            checkpoint.load(state)
+            plan.ranks.check_same({"epochs in the checkpoint": len(state.history)})
+        yield from list(state.history.records)
+        if plan.corruptor is None and not state.finished:
+            yield from keep_frozen(network, (training, validation), plan.epochs, memory_budget)
+        snapshots = None if checkpoint is None else checkpoint.snapshots
+        for event in train(state, training, validation, plan, measure, snapshots):
+            if checkpoint is not None and not isinstance(event, Tick):
+                checkpoint.save(state)
+            if not isinstance(event, GivenUp):
+                yield event
     return state.history

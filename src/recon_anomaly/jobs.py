@@ -7,7 +7,9 @@ threads add numbers up, so results are the same at any number of jobs, on one ma
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -152,7 +154,9 @@ class Pool:
 
     def _backend(self, shared: Any) -> Any:
         if self.client is None:
-            return parallel_config("loky", inner_max_num_threads=1)
+            return parallel_config(
+                "loky", inner_max_num_threads=1, initializer=_follow, initargs=(os.getpid(),)
+            )
         return parallel_config(backend_of(self.client, shared))
 
 
@@ -225,6 +229,17 @@ def one_thread() -> Iterator[None]:
 
 def _alone(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
     return _called(function, (shared, task))
+
+
+def _follow(owner: int) -> None:
+    """End this process soon after its owner: one that is killed would leave it training, then waiting."""
+
+    def watch() -> None:
+        while os.getppid() == owner:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="recon-anomaly-owner", daemon=True).start()
 
 
 def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

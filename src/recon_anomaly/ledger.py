@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from .claims import sole_use
 from .decisions import decide
 from .records import start_records
 from .settings import key_of
-from .writing import whole_file
+from .writing import check_writable, whole_file
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "written_alone"]
 
 
 class Ledger:
@@ -80,3 +82,27 @@ class Ledger:
             return record
         fixed = decide(record, "value", threshold=self.threshold)
         return record | {"decisions": record["decisions"] | {"value": fixed}}
+
+
+@contextmanager
+def written_alone(out: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Keep other processes from writing the same file of records while the block runs.
+
+    Each would write the file anew without what the others have made.
+
+    Parameters
+    ----------
+    out : path, optional
+        The file; None for no file.
+
+    Raises
+    ------
+    SavedFileError
+        When a process on this machine writes it already, or it cannot be written.
+    """
+    if out is None:
+        yield
+        return
+    path = check_writable(out)
+    with sole_use(path.with_name(f".{path.name}.lock"), str(path)):
+        yield

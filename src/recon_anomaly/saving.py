@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
 from .backbones import Backbone
+from .claims import claimed_folder
 from .detector import BaseDetector
 from .devices import choose_device
 from .errors import PluginError, SavedFileError, WeightsError, WeightsWarning
@@ -196,8 +196,8 @@ def to_bytes(detector: BaseDetector, *, self_contained: bool = False) -> bytes:
     detector, self_contained
         As for `save`, which says what is raised.
     """
-    with tempfile.TemporaryDirectory(prefix="recon-anomaly-") as folder:
-        path = Path(folder, _FILE)
+    with claimed_folder() as folder:
+        path = folder / _FILE
         save(detector, path, self_contained=self_contained)
         return path.read_bytes()
 
@@ -212,8 +212,8 @@ def from_bytes(content: bytes, *, device: str = "auto") -> BaseDetector:
     device : str
         As for `load`, which says what is raised.
     """
-    with tempfile.TemporaryDirectory(prefix="recon-anomaly-") as folder:
-        path = Path(folder, _FILE)
+    with claimed_folder() as folder:
+        path = folder / _FILE
         path.write_bytes(content)
         return load(path, device=device)
 

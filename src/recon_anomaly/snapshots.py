@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .claims import claimed_folder
 from .distributed import ALONE, Ranks
 from .errors import SavedFileError
 from .writing import whole_file
@@ -78,14 +79,14 @@ class Snapshots:
         self._folder = None if folder is None else Path(folder)
         self._ranks = ranks
         self._writes = folder is None or ranks.first
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: AbstractContextManager[Path] | None = None
 
     def __enter__(self) -> Snapshots:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._temporary is not None:
-            self._temporary.cleanup()
+            self._temporary.__exit__(None, None, None)
             self._folder = self._temporary = None
 
     def save(self, name: str, contents: Mapping[str, Any]) -> None:
@@ -107,8 +108,8 @@ class Snapshots:
 
     def _path(self, name: str) -> Path:
         if self._folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="recon-anomaly-")
-            self._folder = Path(self._temporary.name)
+            self._temporary = claimed_folder()
+            self._folder = self._temporary.__enter__()
         return self._folder / f"branch-{name}.pt"
 
 

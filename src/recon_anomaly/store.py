@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .claims import claimed_file
 from .errors import InputError, PictureWarning
 from .memory import container_room, is_memory
 
@@ -193,29 +194,28 @@ def from_array(array: NDArray[Any]) -> Pictures:
 def allocate(shape: tuple[int, ...], dtype: DTypeLike, budget: int) -> NDArray[Any]:
     """Return an array of unset pixels, memory-mapped if it needs more bytes than the budget.
 
-    The file is private, in the temporary folder, and goes with the last view of the array; where it
-    does not fit, that is an InputError, and where that folder is memory itself, a PictureWarning.
+    The file is private, in the temporary folder, and goes with the last view of the array, or, of a
+    killed process, when the next one makes such a file. Where it does not fit, that is an InputError, and
+    where that folder is memory itself, a PictureWarning.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= budget:
         return np.empty(shape, dtype)
-    handle, name = tempfile.mkstemp(prefix="recon-anomaly-", suffix=".pixels")
+    handle, path = claimed_file(Path(tempfile.gettempdir()), "recon-anomaly", ".pixels")
     try:
         # Without its blocks reserved, a full disk would kill the process when a page is written.
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(handle, 0, size)
-        array: NDArray[Any] = np.memmap(name, dtype=dtype, mode="r+", shape=shape)
+        array: NDArray[Any] = np.memmap(str(path), dtype=dtype, mode="r+", shape=shape)
     except OSError as error:
-        _remove(name)
+        _remove(path, handle)
         raise InputError(
             f"{size} bytes are needed, more than the memory budget of {budget}, and a file "
             f"of that size in {tempfile.gettempdir()} failed ({error.strerror}); make image_size "
             "smaller, raise memory_budget, or set TMPDIR to a larger disk"
         ) from error
-    finally:
-        os.close(handle)
     # The mapping, not the array: views of the array share it and may outlive the array.
-    weakref.finalize(array.base, _remove, name)
+    weakref.finalize(array.base, _remove, path, handle)
     if is_memory(folder := tempfile.gettempdir()):
         warnings.warn(
             f"{size} bytes, more than the memory budget of {budget}, are in a file in {folder}, which is a "
@@ -226,10 +226,11 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike, budget: int) -> NDArray[A
     return array
 
 
-def _remove(name: str) -> None:
+def _remove(path: Path, handle: int) -> None:
+    os.close(handle)
     # Windows refuses while the file is mapped, which at the interpreter's exit it may still be.
     with contextlib.suppress(OSError):
-        Path(name).unlink()
+        path.unlink()
 
 
 def budget_of(memory_budget: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .claims import claimed_file
 from .errors import SavedFileError
 
 __all__ = ["check_other_file", "check_writable", "make_folder", "sync", "whole_file"]
@@ -70,7 +72,8 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path to write; when the block ends well, it replaces ``path`` in one step.
 
-    When the block or the disk fails, what was at ``path`` stays as it was.
+    When the block or the disk fails, or the process is killed, what was at ``path`` stays as it was. What a
+    killed process leaves of a temporary file goes when a process writes its first file into that folder.
 
     Raises
     ------
@@ -87,23 +90,36 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     temporary: Path | None = None
+    claim: int | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
+        # A name of 255 bytes has no room for more.
+        claim, temporary = claimed_file(path.parent, f".{path.name[:40]}", ".part")
+        if os.name == "nt":  # which renames no open file
+            os.close(claim)
+            claim = None
         yield temporary
         sync(temporary)
         temporary.chmod(0o666 & ~_umask())  # mkstemp's own mode is for secrets
         temporary.replace(path)
         temporary = None
         if os.name == "posix":  # the rename itself is durable only when the folder is synced
-            sync(path.parent)
+            _sync_folder(path.parent)
     except OSError as error:
         raise SavedFileError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+        if claim is not None:
+            os.close(claim)
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        sync(folder)
+    except OSError as error:  # some network drives cannot, and some folders cannot be read
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
+            raise
 
 
 def sync(path: Path) -> None:

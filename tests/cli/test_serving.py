@@ -87,7 +87,7 @@ def parts():
 
 @pytest.fixture(scope="module")
 def service(serving, parts, tmp_path_factory):
-    """The command in a process of its own; SIGTERM ends it with 143, and without a word."""
+    """The command in a process of its own; SIGTERM ends it with 143, and no word but for that."""
     file = tmp_path_factory.mktemp("served") / "parts.safetensors"
     parts[0].save(file)
     limits = ["--queue", "6", "--max-bytes", str(serving.MAX_BYTES)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from recon_anomaly.errors import PluginError, ReconAnomalyError
 
 from .app import app
+from .interrupts import WORDS, Told, terminate
 from .plain import plain
 
 __all__ = ["app", "main"]
@@ -36,7 +37,7 @@ def main() -> None:
     # As an exception, so that temporary files and branches go with the process; under torchrun one
     # that waits for others would not hear it.
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        signal.signal(signal.SIGTERM, terminate)
     try:
         app()
     except ReconAnomalyError as error:
@@ -44,6 +45,11 @@ def main() -> None:
         print(f"{place}error: {plain(str(error))}", file=streams[1], flush=True)
         # 2 is for a name on the command line that nobody offers.
         sys.exit(2 if isinstance(error, PluginError) else 1)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        code = 130 if isinstance(ended, KeyboardInterrupt) else ended.code
+        if code in WORDS and not isinstance(ended, Told):
+            print(WORDS[code], file=streams[1], flush=True)
+        sys.exit(code)
     finally:
         sys.stdout, sys.stderr = streams
         signal.signal(signal.SIGTERM, before)

@@ -21,9 +21,10 @@ from recon_anomaly.report import DEFAULT_RULES, HOW_TO_READ, check_rules, tables
 from recon_anomaly.spreadsheet import csv_text
 from recon_anomaly.writing import check_writable, whole_file
 
+from .interrupts import interrupted_well
 from .pages import page, show
 from .presetting import announced, grids_of, preset_of, read
-from .progress import followed, interrupted_well
+from .progress import followed
 from .runfiles import write_beside
 
 __all__ = ["run"]

@@ -28,7 +28,8 @@ from recon_anomaly.tiledinputs import planned_tiling
 from recon_anomaly.tiledpictures import joined_stores, tiles_of
 from recon_anomaly.writing import check_writable
 
-from .progress import counted, followed, interrupted_well
+from .interrupts import interrupted_well
+from .progress import counted, followed
 from .runfiles import write_beside
 from .skipping import list_skipped
 
@@ -94,7 +95,7 @@ def run_fit(
             entered.enter_context(logger)
         for _ in followed(events, params["model"], epochs):
             pass
-    detector.save(out, self_contained=self_contained)
+        detector.save(out, self_contained=self_contained)
     if is_first():
         write_beside(out)
     history = detector.history_

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +20,7 @@ from recon_anomaly.auto import Tried
 from recon_anomaly.history import EpochRecord
 from recon_anomaly.training import Tick
 
-__all__ = ["counted", "followed", "interrupted_well"]
+__all__ = ["counted", "followed"]
 
 
 @contextmanager
@@ -36,16 +35,6 @@ def counted(title: str, total: int) -> Iterator[Callable[[int], None]]:
             progress.update(task, completed=count)
 
         yield done
-
-
-@contextmanager
-def interrupted_well(remedy: str) -> Iterator[None]:
-    """End on Ctrl-C with how to go on, and with the code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"interrupted; {remedy}", file=sys.stderr)
-        sys.exit(130)
 
 
 def followed(events: Iterable[Any], title: str, epochs: int) -> Iterator[Any]:

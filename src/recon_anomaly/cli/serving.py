@@ -62,7 +62,7 @@ def serve(
     with _listening(host, port) as listener:
         from recon_anomaly.saving import load
 
-        from .progress import interrupted_well
+        from .interrupts import interrupted_well
 
         with interrupted_well("nothing is served any more"):
             detector = load(file, device=device, weights=weights)

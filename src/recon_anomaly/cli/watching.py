@@ -49,7 +49,7 @@ def watch(
     from recon_anomaly.saving import load
     from recon_anomaly.station import Station, hash_of
 
-    from .progress import interrupted_well
+    from .interrupts import interrupted_well
 
     with interrupted_well("the same command goes on"), warnings.catch_warnings():
         warnings.simplefilter("always", PictureWarning)  # a folder may be gone more than once
