@@ -1,6 +1,8 @@
 """Rows in a CSV file that is only appended to."""
 
 import csv
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +110,23 @@ def test_rows_are_on_the_disk_when_append_returns(tmp_path, monkeypatch):
         book.append([{"path": "a.png", "score": 1}, {"path": "b.png", "score": 2}])
         book.append([])
     assert synced == ["path,score\na.png,1\nb.png,2\n"]
+
+
+def test_a_write_that_fails_leaves_no_part_of_a_line(tmp_path, monkeypatch):
+    """What the disk took of the rows goes again, and the next rows stand where they belong."""
+    path = tmp_path / "book.csv"
+    with Logbook(path, COLUMNS) as book:
+        book.append([{"path": "a.png", "score": 1}])
+        with monkeypatch.context() as patch:
+            patch.setattr(logbook.os, "fsync", _failing)
+            with pytest.raises(SavedFileError, match=r"cannot write .*book\.csv: No space left"):
+                book.append([{"path": "b.png", "score": 2}])
+        book.append([{"path": "c.png", "score": 3}])
+    assert path.read_text() == "path,score\na.png,1\nc.png,3\n"
+
+
+def _failing(_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_path_is_no_formula_and_the_same_file(tmp_path):

@@ -214,6 +214,13 @@ def test_a_function_keeps_its_abilities(manager):
     assert built.reduction == "max"
 
 
+def test_parameters_that_are_no_table_are_refused():
+    """A list or a text in their place is named, and is no error of Python's."""
+    for params in (["power", 2], "power", 3):
+        with pytest.raises(InputError, match=r"scorer_params is .*; a mapping from names"):
+            build("scorer", "mse", params)
+
+
 def test_wrong_parameters_of_a_function_are_found_at_once():
     """A parameter that a function does not take is an error when it is built, not when it is called."""
     with pytest.raises(InputError, match=r"mse' does not take \{'power': 2\}"):

@@ -115,7 +115,8 @@ class Logbook:
         Raises
         ------
         SavedFileError
-            When the disk is full or failed, or the file was removed or replaced in the meantime.
+            When the disk is full or failed, or the file was removed or replaced in the meantime. Nothing of the rows is
+            left then, so that later ones can be appended.
         """
         text = "".join(self._line(row) for row in rows)
         if not text:
@@ -125,7 +126,12 @@ class Logbook:
                 raise SavedFileError(
                     f"{self.path} was replaced while it was being written; start anew to go on with the other one"
                 )
-            self._write(text)
+            length = os.fstat(self._file.fileno()).st_size
+            try:
+                self._write(text)
+            except OSError:
+                self._file.truncate(length)
+                raise
         except OSError as error:
             raise self._failed("write", error) from error
 

@@ -196,6 +196,8 @@ def build(kind: str, value: Any, params: Mapping[str, Any] | None = None) -> tup
     copied, since fitting a scorer must not reach into another detector's.
     """
     found, name = resolve(kind, value)
+    if not isinstance(params, Mapping | None):
+        raise InputError(f"{kind}_params is {params!r}; a mapping from names to values is wanted")
     settings = dict(params or {})
     try:
         if isinstance(found, type):

@@ -6,14 +6,21 @@ import errno
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .claims import claimed_file
 from .errors import SavedFileError
 
-__all__ = ["check_other_file", "check_writable", "make_folder", "sync", "whole_file"]
+__all__ = [
+    "check_other_file",
+    "check_outputs",
+    "check_writable",
+    "make_folder",
+    "sync",
+    "whole_file",
+]
 
 _ASKED = threading.Lock()
 
@@ -49,6 +56,38 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise SavedFileError(f"cannot write {path}: {error.strerror or error}") from error
     return path
+
+
+def check_outputs(
+    outputs: Iterable[Path | None], sources: Iterable[str | os.PathLike[str]] = ()
+) -> None:
+    """Refuse files that cannot be made, that are read from, or that are to be written twice.
+
+    Parameters
+    ----------
+    outputs : iterable of Path or None
+        What one command writes; None is nothing.
+    sources : iterable of path
+        What it reads.
+
+    Raises
+    ------
+    SavedFileError
+        It names the first of them.
+    """
+    sources = list(sources)
+    seen: set[Path] = set()
+    for path in outputs:
+        if path is None:
+            continue
+        for source in sources:
+            check_other_file(path, source)
+        if path.resolve() in seen:
+            raise SavedFileError(
+                f"{path} would be written twice; name another file for one of them"
+            )
+        seen.add(path.resolve())
+        check_writable(path)
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

@@ -31,6 +31,25 @@ def folder(tmp_path, good, bad):
     return place
 
 
+def test_nothing_that_is_read_or_written_is_replaced(run, model, folder, tmp_path):
+    """Neither the detector nor a picture, and no table by another one: before anything is scored."""
+    before = model.read_bytes()
+    table, picture = tmp_path / "table.csv", folder / "0.png"
+    for options, said in (
+        (("--csv", model), "is the file that is read"),
+        (("--regions", model), "is the file that is read"),
+        (("--coco", picture), "is the file that is read"),
+        (("--csv", table, "--regions", table), "would be written twice"),
+        (("--regions", table, "--coco", tmp_path / "." / "table.csv"), "would be written twice"),
+    ):
+        code, stdout, errors = run("score", model, folder, *options)
+        assert (code, stdout) == (1, "")
+        assert said in errors
+    assert model.read_bytes() == before
+    assert load(model).anomaly_score([picture]).shape == (1,)
+    assert not table.exists()
+
+
 def test_table_and_coco_have_the_regions_of_the_library(run, model, folder, tmp_path):
     """Bit for bit, of the pictures called anomalous; the scores are printed as ever."""
     table, objects = tmp_path / "regions.csv", tmp_path / "regions.json"

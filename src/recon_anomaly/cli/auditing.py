@@ -16,7 +16,7 @@ from recon_anomaly.csvlines import csv_lines
 from recon_anomaly.datasets import find_labelled
 from recon_anomaly.pictures import read_pictures
 from recon_anomaly.store import Pictures
-from recon_anomaly.writing import check_writable, whole_file
+from recon_anomaly.writing import check_outputs, whole_file
 
 from .pairsheet import draw_pairs
 from .progress import counted
@@ -37,9 +37,7 @@ def run_audit(
     as_json: bool,
 ) -> None:
     """Read a labelled folder and list its test pictures that stand in the training pictures."""
-    for out in (csv, sheet):
-        if out is not None:
-            check_writable(out)
+    check_outputs([csv, sheet])
     found = find_labelled(folder)
     on_error: Any = "skip" if skip_unreadable else "raise"
     with counted("reading", len(found.train) + len(found.test)) as progress:

@@ -19,7 +19,7 @@ from recon_anomaly.jobs import pool
 from recon_anomaly.records import start_records
 from recon_anomaly.report import DEFAULT_RULES, HOW_TO_READ, check_rules, tables
 from recon_anomaly.spreadsheet import csv_text
-from recon_anomaly.writing import check_writable, whole_file
+from recon_anomaly.writing import check_outputs, whole_file
 
 from .interrupts import interrupted_well
 from .pages import page, show
@@ -62,9 +62,7 @@ def run(
                 f"the models: {', '.join(given.get('models', DEFAULT_MODELS))}"
             )
     shown = _rules(rules, given.get("threshold"))
-    for path in (csv, markdown):
-        if path is not None:
-            check_writable(path)
+    check_outputs([out, csv, markdown])
     drawing = None
     if plots is not None:
         from recon_anomaly.plots import draw_records

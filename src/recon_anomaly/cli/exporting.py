@@ -8,15 +8,14 @@ from pathlib import Path
 
 from recon_anomaly.export import export_onnx
 from recon_anomaly.saving import load
-from recon_anomaly.writing import check_other_file, check_writable
+from recon_anomaly.writing import check_outputs
 
 __all__ = ["run_export"]
 
 
 def run_export(file: Path, onnx: Path, *, weights: Path | None, as_json: bool) -> None:
     """Write the graph of a saved detector, and say what it takes and how near its scores are."""
-    check_other_file(onnx, file)
-    check_writable(onnx)
+    check_outputs([onnx], [file])
     detector = load(file, device="cpu", weights=weights)
     written = export_onnx(detector, onnx)
     height, width, channels = detector.image_shape_

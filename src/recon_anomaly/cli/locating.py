@@ -16,7 +16,7 @@ from recon_anomaly.fitted import FittedDetector, ScoredFiles
 from recon_anomaly.locating import Limits, located_in
 from recon_anomaly.regionfiles import coco, write_table
 from recon_anomaly.regions import Located
-from recon_anomaly.writing import check_writable, whole_file
+from recon_anomaly.writing import whole_file
 
 __all__ = ["Regions"]
 
@@ -54,9 +54,6 @@ class Regions:
             )
         if "threshold" in self.limits and "false_alarm" in self.limits:
             raise typer.BadParameter("give --pixel-threshold or --pixel-false-alarm, not both")
-        for path in (self.csv, self.json):
-            if path is not None:
-                check_writable(path)
 
     @property
     def wanted(self) -> bool:

@@ -69,12 +69,11 @@ def report(
 ) -> None:
     """Write one HTML page, which opens without a network: pictures by score, errors, a threshold to move."""
     from recon_anomaly.htmlreport.page import write_page
-    from recon_anomaly.writing import check_other_file, check_writable
+    from recon_anomaly.writing import check_outputs
 
     from .skipping import list_skipped
 
-    check_other_file(out, source)
-    check_writable(out)
+    check_outputs([out], [source])
     if plots is not None:
         from recon_anomaly.htmlreport.paper import draw_plots
         from recon_anomaly.plots import check_matplotlib

@@ -28,7 +28,7 @@ from recon_anomaly.heatmaps import side_by_side
 from recon_anomaly.jobs import pool
 from recon_anomaly.pictures import list_pictures
 from recon_anomaly.saving import load
-from recon_anomaly.writing import check_writable, make_folder, whole_file
+from recon_anomaly.writing import check_outputs, make_folder, whole_file
 
 from .locating import Regions
 from .progress import counted
@@ -80,8 +80,8 @@ def run_score(
             f"{option} and --dask: maps are not sent over the network; score the pictures that are of "
             "interest again, without --dask"
         )
-    if csv is not None:
-        check_writable(csv)
+    outputs = [csv, regions, coco]
+    check_outputs(outputs, [file, *(place for place in places if not is_folder(place))])
     if maps is not None:
         make_folder(maps)
     scored: list[Path] = []
@@ -98,6 +98,9 @@ def run_score(
             for place in places
             for path in (list_pictures(place) if is_folder(place) else [place])
         ]
+        for out in outputs:
+            if out is not None and out.exists():
+                check_outputs([out], (path for path in paths if path.name == out.name))
         with counted("scoring", len(paths)) as progress, _drawn(maps, paths) as draw:
             left_out = skipped if skip_unreadable else None
             wanted = maps is not None or located.wanted
