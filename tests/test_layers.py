@@ -73,6 +73,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "regionfiles",
         "together",
         "station",
+        "tiledinputs",
     },
     {"benchdata", "settings", "events", "bench", "records", "recordforms", "decisions"}
     | {"cellruns", "gridruns", "readiness"}

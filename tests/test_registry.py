@@ -218,7 +218,7 @@ def test_parameters_that_are_no_table_are_refused():
     """A list or a text in their place is named, and is no error of Python's."""
     for params in (["power", 2], "power", 3):
         with pytest.raises(InputError, match=r"scorer_params is .*; a mapping from names"):
-            build("scorer", "mse", params)
+            registry.build("scorer", "mse", params)
 
 
 def test_wrong_parameters_of_a_function_are_found_at_once():
