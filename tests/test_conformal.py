@@ -42,11 +42,21 @@ def test_the_threshold_is_the_score_of_that_rank(scores, false_alarm, threshold)
     assert conformal(np.array(scores, float), false_alarm=false_alarm) == threshold
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), SHARES)
 def test_ranks_are_those_of_exact_arithmetic(count, share):
     """Where the share is a ratio of small numbers, rounding moves no rank and no number of pictures."""
     assert allowed_rank(count, float(share)) == int(share * (count + 1))
     assert pictures_needed(float(share)) == ceil(1 / share - 1)
+
+
+def test_a_share_just_below_a_ratio_does_not_allow_its_rank():
+    """Where the product with n + 1 rounds up to a whole number, that number is one too many."""
+    pairs = [(k, n) for n in range(2, 60) for k in range(1, n)]
+    rounded = [(k, n) for k, n in pairs if np.nextafter(k / n, 0) * n == k]
+    assert rounded
+    for k, n in rounded:
+        assert allowed_rank(n - 1, np.nextafter(k / n, 0)) == k - 1
 
 
 @pytest.mark.parametrize(
@@ -85,11 +95,15 @@ def test_with_too_few_pictures_the_bound_of_the_largest_score_holds():
 def test_too_few_pictures_are_warned_of():
     """The warning names the pictures, how many are needed and what does hold; one more than 98 is enough."""
     scores = np.arange(98.0)
-    with pytest.warns(CalibrationWarning, match=r"98 good.* 99 are needed.*1/99 = 0\.0101"):
+    with pytest.warns(
+        CalibrationWarning, match=r"98 good.* 99 are needed.*1/99 = 0\.0101"
+    ) as warned:
         assert conformal(scores, false_alarm=0.01) == 97
+    assert warned[0].filename == __file__  # it points at who asked
     assert conformal(np.arange(99.0), false_alarm=0.01) == 98
 
 
+@settings(deadline=None)
 @given(TIED, TIED, SHARES)
 def test_p_values_are_counted_one_by_one(scores, calibration, share):
     """A plain loop over the calibration scores, ties included."""

@@ -27,7 +27,9 @@ def test_estimates_are_called_so(rule, rate, needed):
     """The rules' own default rates, no guarantee, and how many pictures one would need."""
     promise = promise_of(rule, 200, {})
     assert (promise.false_alarm, promise.guaranteed, promise.needed) == (rate, False, needed)
-    assert "no guarantee" in promise.sentence
+    assert promise.sentence.startswith(f"a share of about {rate:g} of the good pictures exceeds it")
+    assert "200" in promise.sentence
+    assert promise.sentence.endswith("; no guarantee (rule conformal has one)")
 
 
 @pytest.mark.parametrize("rule", sorted({*RULES, "contamination"} - NEED_GOOD))
@@ -44,6 +46,7 @@ def test_a_rate_that_cannot_be_promised_is_refused():
         promise_of("conformal", 9, {"false_alarm": 2})
 
 
-def test_a_quantile_of_all_or_nothing_has_no_number():
-    """No number of pictures guarantees a rate of 0."""
-    assert promise_of("quantile", 9, {"false_alarm": 0}).needed is None
+@pytest.mark.parametrize("rate", [0, 1])
+def test_a_quantile_of_all_or_nothing_has_no_number(rate):
+    """No number of pictures guarantees a rate of 0, and a rate of 1 needs no guarantee."""
+    assert promise_of("quantile", 9, {"false_alarm": rate}).needed is None

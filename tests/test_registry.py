@@ -1,5 +1,6 @@
 import sys
 import warnings
+from importlib.metadata import version
 from types import ModuleType, SimpleNamespace
 
 import pluggy
@@ -59,6 +60,43 @@ def test_builtins_are_listed_first_and_sorted():
     names = [offer.name for offer in registry.offers("model")]
     assert names == sorted(names)
     assert {"cae", "cvae", "mean", "nearest", "pca"} <= set(names)
+
+
+def test_plugins_are_listed_behind_the_builtins(manager):
+    """By the plugin's name and then by the offer's, in whatever order they were registered."""
+    registry.register(
+        manager, _module(recon_anomaly_models=lambda: {"b": dict, "a": dict}), "zebra"
+    )
+    registry.register(manager, _module(recon_anomaly_models=lambda: {"c": dict}), "ant")
+    names = [offer.full_name for offer in registry.offers("model")]
+    assert names[-3:] == ["ant:c", "zebra:a", "zebra:b"]
+    assert all(name.startswith("builtin:") for name in names[:-3])
+
+
+def test_offers_say_the_package_that_brings_them(installed, monkeypatch):
+    """Name and version of the installed distribution; nothing where there is none, or it is not to be found."""
+    modules = {
+        name: _module(recon_anomaly_scorers=lambda: {"x": "nowhere_at_all:f"})
+        for name in ("known", "lost", "nobodys")
+    }
+    installed(**{name: lambda module=module: module for name, module in modules.items()})
+    found = registry.entry_points
+    packages = {
+        "known": SimpleNamespace(name="numpy"),
+        "lost": SimpleNamespace(name="recon-lost"),
+        "nobodys": None,
+    }
+
+    def of_packages(group, name=None):
+        entries = found(group, name)
+        return [SimpleNamespace(**vars(e) | {"dist": packages[e.name]}) for e in entries]
+
+    monkeypatch.setattr(registry, "entry_points", of_packages)
+    said = {o.plugin: (o.distribution, o.version) for o in registry.offers("scorer")}
+    wanted = dict.fromkeys(packages, ("", "")) | {"known": ("numpy", version("numpy"))}
+    assert said == wanted | {"builtin": ("recon-anomaly", version("recon-anomaly"))}
+    with pytest.raises(PluginError, match=r"'known:x' of package 'numpy' \(nowhere_at_all:f\)"):
+        registry.load("scorer", "known:x")
 
 
 def test_an_unknown_kind_is_refused():
@@ -152,7 +190,8 @@ def test_the_environment_chooses_plugins(installed, monkeypatch):
     """RECON_ANOMALY_PLUGINS loads the named plugins alone; an empty value loads none."""
     one = _module(recon_anomaly_models=lambda: {"x": dict})
     two = _module(recon_anomaly_models=lambda: {"y": dict})
-    for value, expected in (("one", {"one"}), ("", set()), ("one,two", {"one", "two"})):
+    both = {"one", "two"}
+    for value, expected in (("one", {"one"}), ("", set()), ("one,two", both), ("one, two", both)):
         installed(one=lambda: one, two=lambda: two)
         monkeypatch.setenv("RECON_ANOMALY_PLUGINS", value)
         registry.plugin_manager.cache_clear()
@@ -175,6 +214,40 @@ def test_objects_may_stand_in_place_of_names():
     assert registry.resolve("model", dict) == (dict, None)
     with pytest.raises(InputError, match="neither a name nor a callable"):
         registry.resolve("model", 3)
+
+
+def test_an_object_that_a_plugin_offers_has_its_name(manager):
+    """A plugin may offer the object itself, which is then known by its full name."""
+    registry.register(manager, _module(recon_anomaly_models=lambda: {"x": dict}), "mine")
+    assert registry.resolve("model", dict) == (dict, "mine:x")
+
+
+def test_an_object_is_copied():
+    """What is built from an object does not share its state."""
+    scorer = registry.build("scorer", "standardised")[0]
+    built, name = registry.build("scorer", scorer)
+    assert (type(built), name) == (type(scorer), None)
+    assert built is not scorer
+
+
+@pytest.mark.parametrize("built", [object(), SimpleNamespace(losses=dict), dict])
+def test_what_is_no_network_is_refused(built):
+    """A model gives something that is called and has losses; the error shows what it was."""
+    with pytest.raises(InputError, match=r"built .*; wanted is a module with losses"):
+        registry.build_network(lambda image_shape: built, (4, 4, 1), {})
+
+
+def test_a_network_gets_its_shape_and_parameters():
+    """As they are; a parameter that the model does not take is named."""
+
+    def model(image_shape, depth=1):
+        network = lambda images: (image_shape, depth)  # noqa: E731
+        network.losses = dict
+        return network
+
+    assert registry.build_network(model, (4, 4, 1), {"depth": 3})(None) == ((4, 4, 1), 3)
+    with pytest.raises(InputError, match=r"does not take \{'width': 2\}: .*'width'"):
+        registry.build_network(model, (4, 4, 1), {"width": 2})
 
 
 def test_build_refuses_wrong_parameters():

@@ -152,6 +152,14 @@ def test_one_class_has_intervals_of_its_own_figure_only(label):
     assert found == dict.fromkeys(set(DECISION) - {known})
 
 
+def test_one_resample_is_enough():
+    """A single one is drawn as it would be before others."""
+    labels = np.array([0, 0, 1, 1])
+    assert np.array_equal(
+        draw_resamples(labels, resamples=1), draw_resamples(labels, resamples=9)[:1]
+    )
+
+
 @pytest.mark.parametrize("resamples", [0, -1])
 def test_no_resamples_are_refused(resamples):
     """The error names what was given."""

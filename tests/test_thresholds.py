@@ -220,6 +220,12 @@ def test_rules_of_good_pictures_leave_the_others_out():
         assert find_threshold(name, scores, labels) == rule(scores[~labels])
 
 
+@pytest.mark.parametrize(("share", "threshold"), [(0, 0.5), (1, 0.1)])
+def test_both_ends_are_shares(share, threshold):
+    """No false alarm is the largest score, and nothing but false alarms the least."""
+    assert find_threshold("quantile", SCORES, false_alarm=share) == threshold
+
+
 @pytest.mark.parametrize("params", [{"false_alarm": 5}, {"false_alarm": -0.1}, {"tail": 2}])
 def test_a_share_out_of_range_is_refused_before_anything_is_scored(params):
     """The rule is checked with its numbers, not only with their names."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import nnls
 
 from recon_anomaly import CAE, ReconstructionDetector, load
 from recon_anomaly.errors import InputError
@@ -56,6 +57,52 @@ def test_the_score_is_the_stated_formula():
     np.testing.assert_allclose(found.terms.numpy(), wanted, rtol=1e-4)
     assert scorer.reduce(found.map).tolist() == [0.0] * 5
     assert found.map.shape == (5, 12, 12)
+
+
+def test_the_map_is_the_weighted_mean_of_standardised_maps():
+    """Each part's map less its mean and over its deviation on all good pixels, computed in NumPy; the weights are said."""
+    good, new = np.float32(noise(30, 0)), np.float32(noise(5, 2))
+    scorer = FusedScorer(PARTS)
+    scorer.fit(pairs(good[:10]) + pairs(good[10:]), pairs(spots(20, 1)))
+    target, reconstruction = pairs(new)[0]
+    found = scorer(target, reconstruction).map.numpy()
+    weights = scorer.weights.tolist()
+    wanted = np.zeros(new.shape)
+    for weight, of in zip(weights, (np.square, np.abs), strict=True):
+        known = of(good.astype(np.float64))
+        wanted += weight * (of(new.astype(np.float64)) - known.mean()) / known.std()
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    said = scorer.describe(None)["weights"]
+    assert said == f"mse {weights[0]:.2f}, max1p {weights[1]:.2f}"
+
+
+def test_the_weights_are_those_of_a_ridge_regression():
+    """SciPy's non-negative least squares, with an intercept, both classes counted alike whatever their numbers."""
+    good, bad = noise(60, 0), np.concatenate([noise(10, 3, size=0.103), spots(5, 1)])
+    scorer = FusedScorer(PARTS)
+    scorer.fit(pairs(good), pairs(bad))
+
+    def standardised(errors):
+        errors = np.float32(errors).astype(np.float64)
+        scores = np.stack([(errors**2).mean((1, 2)), np.abs(errors).max((1, 2))], 1)
+        return np.arcsinh((scores - scorer.centre.numpy()) / scorer.spread.numpy())
+
+    rows = np.concatenate([standardised(good), standardised(bad)])
+    signs, shares = np.repeat([-1, 1], [60, 15]), np.repeat([1 / 120, 1 / 30], [60, 15])
+    roots = np.sqrt(shares)
+    rows, signs = rows - shares @ rows, signs - shares @ signs
+    penalty = np.sqrt(0.01) * np.eye(2)
+    wanted, _ = nnls(
+        np.concatenate([rows * roots[:, None], penalty]), np.append(signs * roots, [0, 0])
+    )
+    np.testing.assert_allclose(scorer.weights, wanted / wanted.sum(), rtol=1e-3)
+
+
+def test_where_most_scores_are_equal_the_spread_is_their_deviation():
+    """The median deviation is then zero, which says nothing."""
+    scorer = FusedScorer(("mse",))
+    scorer.fit(pairs(np.repeat([1.0, 2.0], [4, 1])[:, None, None]), pairs(noise(2, 0)))
+    assert float(scorer.spread) == pytest.approx(np.std([1, 1, 1, 1, 4]))
 
 
 def test_weights_go_to_the_score_that_finds_the_anomalies():
