@@ -13,12 +13,19 @@ import sys
 from importlib import invalidate_caches
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
 from recon_anomaly.registry import plugin_manager
+
+# How long drawing examples takes depends on what else the machine does.
+hypothesis.settings.register_profile(
+    "loaded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("loaded")
 
 HERE = Path(__file__).parent
 # Where "auto" looks must not vary; the processes that share the tests inherit the other name.
