@@ -8,6 +8,7 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # before scikit-learn: it skips two of its 
 os.environ["RECON_ANOMALY_PLUGINS"] = ""  # a stray plugin must not change a test; acme is asked for
 
 import shutil
+import signal
 import subprocess
 import sys
 from importlib import invalidate_caches
@@ -48,6 +49,9 @@ PRELOADED = ["distributed", "recon_anomaly.bench", "torch._dynamo"]
 
 
 def pytest_configure(config):
+    # A job in the background of a shell ignores it, and so would whatever the tests interrupt.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # pytest-xdist would begin with the files that have the most tests, and end with most of the long ones.
     config.option.loadscopereorder = False
 
