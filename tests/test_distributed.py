@@ -177,9 +177,9 @@ def test_only_the_first_process_saves(trained):
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory, forked):
-    """The folder of a run that refused other data and then failed in its second epoch, and the error."""
+    """The folder of a run that refused other data and then failed in its second epoch, the launcher's error, and what both said."""
     folder = tmp_path_factory.mktemp("failed")
-    return folder, forked(SCRIPT, "fail", folder)[0]
+    return folder, *forked(SCRIPT, "fail", folder)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -192,9 +192,9 @@ def test_processes_that_see_other_data_are_refused(failed, rank):
 
 def test_a_process_that_fails_while_it_trains_ends_the_run(failed):
     """The other one, which waits for its gradients, ends too, and the error of the first is there to read."""
-    _, error = failed
+    _, error, said = failed
     assert error is not None
-    assert "RuntimeError: the schedule fails here" in error
+    assert "RuntimeError: the schedule fails here" in said
 
 
 def test_a_race_with_a_checkpoint_goes_on_in_two_processes(trained):
