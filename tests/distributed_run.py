@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,11 @@ def fail(folder):
         ReconstructionDetector("cae", epochs=1, device="cpu").fit(pictures(seed=rank()))
     except InputError as error:
         write(folder / "refused", str(error))
-    fitted("cae", pictures(), None, epochs=3, schedule=LateFailure())
+    try:
+        fitted("cae", pictures(), None, epochs=3, schedule=LateFailure())
+    except Exception:
+        traceback.print_exc()  # the launcher keeps the error of one process alone
+        raise
 
 
 def race(checkpoint, folder):
