@@ -416,7 +416,7 @@ def test_a_header_of_too_many_pixels_is_refused_before_they_are_made(ending, tmp
     result = decode(path, None, False)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert result == "it has more than 89478485 pixels"
+    assert result.startswith("it has more than 89478485 pixels;")
     assert peak < 2**20
 
 

@@ -99,7 +99,7 @@ def test_commands_use_options_that_exist(call, tmp_path, monkeypatch):
     """A command line in README or docs is one that the command understands, as are the files that it reads."""
     monkeypatch.chdir(tmp_path)
     (options,) = _blocks(GUIDE.read_text(), "toml")
-    for name in ("run.toml", "parts.run.toml"):
+    for name in ("run.toml", "parts.safetensors.run.toml"):
         Path(name).write_text(options)
     group = typer.main.get_command(app)
     with group.make_context("recon-anomaly", list(call)) as context:

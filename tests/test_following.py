@@ -108,6 +108,33 @@ def test_a_plugin_that_raises_stops_the_training_and_is_named(listen, good, tmp_
     assert first == listener.epochs[0][1]  # with the seconds that it took then
 
 
+@pytest.mark.parametrize("search", [False, True])
+def test_how_pictures_are_cut_and_shared_out_is_told(search, listen, good):
+    """Tiles, region, overlap as it is used, the share held out, and how many tiles that made."""
+    listener = listen()
+    options = {"tile": 8, "roi": (0, 0, 16, 12), "validation_fraction": 0.25, "image_size": 8}
+    if search:
+        AutoDetector(candidates=[("mean", {})], scorers=("mse",), **options).fit(good)
+    else:
+        ReconstructionDetector("mean", **options).fit(good)
+    for run, _ in listener.ends:
+        wanted = {"tile": 8, "overlap": 2, "roi": (0, 0, 16, 12)}
+        wanted |= {"training_pictures": 30, "training_tiles": 30 * 3 * 2}
+        wanted |= {"validation_pictures": 10, "validation_tiles": 10 * 3 * 2}
+        assert {name: run.settings[name] for name in wanted} == wanted
+    assert run.settings["validation_fraction"] == 0.25
+    assert not run.failed
+
+
+def test_a_share_that_is_not_held_out_is_not_told(listen, good):
+    """Where pictures to validate on are given, no share of the others is taken."""
+    listener = listen()
+    ReconstructionDetector("mean").fit(good[:30], validation_data=good[30:])
+    ((run, _),) = listener.ends
+    assert run.settings["validation_fraction"] is None
+    assert (run.settings["tile"], run.settings["training_tiles"]) == (None, 30)
+
+
 def test_what_the_end_raises_does_not_cost_the_detector(listen, good):
     """A warning names the plugin, the others are told all the same, and the detector is fitted."""
     listen("end")

@@ -48,3 +48,12 @@ def test_an_empty_mask(save, gray):
     """Has nothing to look at."""
     with pytest.raises(InputError, match="no pixel of the mask"):
         interest_of(save("mask.png", np.zeros_like(gray())))
+
+
+def test_a_mask_is_as_large_as_pictures_may_be(save, gray):
+    """What is allowed of pictures is allowed of their mask."""
+    picture = gray() | 1
+    path = save("mask.png", picture)
+    with pytest.raises(PictureError, match=f"more than {picture.size - 1} pixels"):
+        interest_of(path, picture.size - 1)
+    assert interest_of(path, picture.size).box[:2] == (0, 0)

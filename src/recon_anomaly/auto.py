@@ -216,11 +216,7 @@ class AutoDetector(BaseDetector):
                 "scorer": (self.names_["scorer"], None),
             },
             **self.recipe_,
-            seed=seed,
-            image_shape=pictures.shape,
-            training_pictures=len(parts.training),
-            validation_pictures=len(parts.validation),
-            contamination=self.contamination,
+            **self._said_settings(seed, pictures, parts, validation_data),
         )
 
     def _refuse(self, observed: Any) -> None:

@@ -186,7 +186,10 @@ def _opened(file: Path | IO[bytes], allowed: int) -> Image.Image:
 
 
 def _too_large(allowed: int) -> str:
-    return f"it has more than {allowed} pixels; max_pixels (--max-pixels) allows more"
+    return (
+        f"it has more than {allowed} pixels; max_pixels, or --max-pixels of fit, score, threshold and "
+        "watch, allows more"
+    )
 
 
 def _decode(

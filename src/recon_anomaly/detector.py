@@ -290,38 +290,41 @@ class BaseDetector(FittedDetector):
                 "corruptor": (corruptor_name or self.corruptor, self.corruptor_params),
             },
             **recipe,
-            seed=seed,
-            image_shape=pictures.shape,
-            training_pictures=len(parts.training),
-            validation_pictures=len(parts.validation),
-            contamination=self.contamination,
+            **self._said_settings(seed, pictures, parts, validation_data),
         )
-        if ranks.first:
-            fitting = told(fitting, run)
-        history = yield from _with_observed(fitting, seen) if looks else fitting
+        try:
+            if ranks.first:
+                fitting = told(fitting, run)
+            history = yield from _with_observed(fitting, seen) if looks else fitting
 
-        self.image_shape_ = pictures.shape
-        self.pixel_range_ = pixel_range
-        self.network_ = network
-        self.names_ = {
-            "model": model_name,
-            "scorer": scorer_name,
-            "schedule": schedule_name,
-            "corruptor": corruptor_name,
-        }
-        self.seed_ = seed
-        self._ranks = ranks
-        self.recipe_ = recipe
-        self.history_ = history
-        self.training_hashes_ = fingerprints(parts.training)
-        self._set_scorer(scorer, parts.validation, validation)
-        if self.contamination == "auto":
-            self.calibrate_on_validation()
-        else:
-            # The percentile of the negated scores, so that exactly this share lies below it.
-            normality = -scored(scorer, pictures, self.noise_)
-            self.offset_ = float(np.percentile(normality, 100 * float(self.contamination)))
-            self.threshold_rule_ = {"rule": "contamination", "contamination": self.contamination}
+            self.image_shape_ = pictures.shape
+            self.pixel_range_ = pixel_range
+            self.network_ = network
+            self.names_ = {
+                "model": model_name,
+                "scorer": scorer_name,
+                "schedule": schedule_name,
+                "corruptor": corruptor_name,
+            }
+            self.seed_ = seed
+            self._ranks = ranks
+            self.recipe_ = recipe
+            self.history_ = history
+            self.training_hashes_ = fingerprints(parts.training)
+            self._set_scorer(scorer, parts.validation, validation)
+            if self.contamination == "auto":
+                self.calibrate_on_validation()
+            else:
+                # The percentile of the negated scores, so that exactly this share lies below it.
+                normality = -scored(scorer, pictures, self.noise_)
+                self.offset_ = float(np.percentile(normality, 100 * float(self.contamination)))
+                self.threshold_rule_ = {
+                    "rule": "contamination",
+                    "contamination": self.contamination,
+                }
+        except Exception:
+            run.failed = True
+            raise
         return run
 
     # Parts -------------------------------------------------------------------------------------
@@ -372,6 +375,24 @@ class BaseDetector(FittedDetector):
             raise InputError("validation_data has no good picture (+1); at least one is needed")
         good = labelled.take(np.flatnonzero(~anomalous))
         return _Parts(pictures, good, *((labelled, anomalous) if anomalous.any() else ()))
+
+    def _said_settings(
+        self, seed: int, pictures: Stored, parts: _Parts, validation_data: Any
+    ) -> dict[str, Any]:
+        """Return what decides a training beside its parts and recipe, for whoever follows it."""
+        return {
+            "seed": seed,
+            "tile": self.tile,
+            "overlap": None if self.tile is None or self.tiling_ is None else self.tiling_.overlap,
+            "roi": os.fspath(self.roi) if isinstance(self.roi, os.PathLike) else self.roi,
+            "image_shape": pictures.shape,
+            "validation_fraction": self.validation_fraction if validation_data is None else None,
+            "training_pictures": len(parts.training),
+            "training_tiles": len(tiles_of(parts.training)),
+            "validation_pictures": len(parts.validation),
+            "validation_tiles": len(tiles_of(parts.validation)),
+            "contamination": self.contamination,
+        }
 
     def _run_settings(self, seed: int, parts: _Parts) -> dict[str, Any]:
         """Return what decides a training, for its checkpoint."""

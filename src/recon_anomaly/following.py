@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pluggy
@@ -16,7 +16,7 @@ from .registry import plugin_manager
 __all__ = ["Run", "tell_end", "told"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Run:
     """One training, as the hooks `recon_anomaly_epoch_end` and `recon_anomaly_fit_end` see it.
 
@@ -29,12 +29,15 @@ class Run:
         training once it has ended.
     settings : dict of str to Any
         What decides the training, as it is used, in plain values: model, scorer, schedule and corruptor with their
-        parameters (``model.latent_size``), epochs, batch size and the rest of the recipe, the seed, the
-        pictures' shape, and how many there are.
+        parameters (``model.latent_size``), epochs, batch size and the rest of the recipe, the seed, how pictures are
+        cut and shared out, their shape, and how many of them and of their tiles there are.
+    failed : bool
+        Whether an error has ended it; one that was given up or interrupted has not failed.
     """
 
     detector: Any
     settings: Mapping[str, Any]
+    failed: bool = field(default=False, init=False)
 
     @classmethod
     def of(
@@ -79,6 +82,7 @@ def told(events: Generator[Any, None, Any], run: Run) -> Generator[Any, None, An
                     try:
                         _call(listener, run=run, record=event)
                     except Exception as error:  # whatever a stranger's function raises
+                        events.close()  # else who keeps the error keeps the checkpoint claimed
                         raise HookError(
                             f"plugin {listener.plugin_name!r} stopped the training after epoch {event.epoch}: "
                             f"recon_anomaly_epoch_end raised {error!r}"

@@ -76,10 +76,17 @@ class Interest:
             )
 
 
-def interest_of(roi: Any) -> Interest | None:
+def interest_of(roi: Any, max_pixels: int | None = None) -> Interest | None:
     """Return the region that a parameter ``roi`` means: None, (x, y, width, height), or the path of a mask.
 
     A mask is a picture whose pixels above 0 are looked at. What is kept of it is the box around them.
+
+    Parameters
+    ----------
+    roi : sequence, path or None
+        The parameter.
+    max_pixels : int, optional
+        Of a mask file, as of `recon_anomaly.read_pictures`.
 
     Raises
     ------
@@ -96,7 +103,7 @@ def interest_of(roi: Any) -> Interest | None:
     if roi is None:
         return None
     if isinstance(roi, str | os.PathLike):
-        return _of_mask(Path(roi))
+        return _of_mask(Path(roi), max_pixels)
     if not isinstance(roi, Sequence) or len(roi) != 4:
         raise InputError(f"roi={roi!r}: (x, y, width, height) or the path of a mask is wanted")
     left, top = (at_least("roi's x and y", value, 0) for value in roi[:2])
@@ -104,8 +111,8 @@ def interest_of(roi: Any) -> Interest | None:
     return Interest((left, top, width, height))
 
 
-def _of_mask(path: Path) -> Interest:
-    decoded = decode(path, None, luminance=True)
+def _of_mask(path: Path, max_pixels: int | None) -> Interest:
+    decoded = decode(path, None, luminance=True, max_pixels=max_pixels)
     if isinstance(decoded, str):
         raise PictureError(f"the mask {path} cannot be used: {decoded}")
     mask = decoded.pixels[..., 0] > 0

@@ -37,7 +37,7 @@ def planned_tiling(detector: Any) -> Tiling | None:
         When one of them is out of its bounds, or a mask cannot be used.
     """
     overlap = checked_overlap(detector.tile, detector.overlap)
-    interest = interest_of(detector.roi)
+    interest = interest_of(detector.roi, detector.max_pixels)
     if detector.tile is None and interest is None:
         return None
     size = None if detector.image_size == "auto" else checked_size(detector.image_size)

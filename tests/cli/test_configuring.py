@@ -39,16 +39,20 @@ def test_a_fit_can_be_repeated_from_the_file_that_it_wrote(folder, run):
     params = ["--model-param", "latent_size=4", "--model-param", "kernels=[4,8]"]
     code, _, errors = run(*command, *params, "--epochs", "2", "--batch-size", "4", "--seed", "7")
     assert code == 0, errors
-    code, _, errors = run("fit", "--config", "a.run.toml", "--out", "b.safetensors")
+    code, _, errors = run("fit", "--config", "a.safetensors.run.toml", "--out", "b.safetensors")
     assert code == 0, errors
-    code, _, errors = run("fit", "--config", "a.run.toml", "-o", "c.safetensors", "--seed", "8")
+    code, _, errors = run(
+        "fit", "--config", "a.safetensors.run.toml", "-o", "c.safetensors", "--seed", "8"
+    )
     assert code == 0, errors
     first, again, other = (load(f"{name}.safetensors") for name in "abc")
     weights = [detector.network_.state_dict() for detector in (first, again, other)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
     assert first.offset_ == again.offset_
-    written = [tomllib.loads(Path(f"{name}.run.toml").read_text())["fit"] for name in "ab"]
+    written = [
+        tomllib.loads(Path(f"{name}.safetensors.run.toml").read_text())["fit"] for name in "ab"
+    ]
     assert written[1] == written[0] | {"out": "b.safetensors"}
     assert written[0]["model-param"] == ["latent_size=4", "kernels=[4,8]"]
     assert (written[0]["scorer"], written[0]["batch-size"]) == ("mse", 4)
@@ -90,14 +94,14 @@ def test_bench_writes_its_options_beside_its_records(folder, run):
     options = ["--models", "mean", "--scorers", "mse,l1", "--corruptors", "", "--image-size", "16"]
     code, first, errors = run("bench", *options, "--out", "a.jsonl", "--json")
     assert code == 0, errors
-    code, again, errors = run("bench", "--config", "a.run.toml", "--out", "b.jsonl")
+    code, again, errors = run("bench", "--config", "a.jsonl.run.toml", "--out", "b.jsonl")
     assert code == 0, errors
     figures = [[record["scores"] for record in json.loads(text)] for text in (first, again)]
     assert figures[0] == figures[1]
-    before = Path("a.run.toml").read_bytes()
+    before = Path("a.jsonl.run.toml").read_bytes()
     code, _, errors = run("bench", "--models", "pca", "--out", "a.jsonl")
     assert (code, "a.jsonl exists" in errors) == (1, True)
-    assert Path("a.run.toml").read_bytes() == before
+    assert Path("a.jsonl.run.toml").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -152,11 +156,11 @@ def test_write_config_writes_what_the_command_was_run_with(folder, run):
 def test_a_file_by_hand_is_not_written_over(folder, run):
     """Where NAME.run.toml was not written by a run it stays, and the model is saved all the same."""
     text = 'folder = "good"\nout = "a.safetensors"\nmodel = "mean"\nimage-size = 16\n'
-    Path("a.run.toml").write_text(text)
-    code, _, errors = run("fit", "--config", "a.run.toml")
+    Path("a.safetensors.run.toml").write_text(text)
+    code, _, errors = run("fit", "--config", "a.safetensors.run.toml")
     assert code == 0
-    assert Path("a.run.toml").read_text() == text
-    assert "a.run.toml is there already, and no run wrote it" in errors
+    assert Path("a.safetensors.run.toml").read_text() == text
+    assert "a.safetensors.run.toml is there already, and no run wrote it" in errors
     assert load("a.safetensors").predict("new/").shape == (8,)
 
 

@@ -86,3 +86,26 @@ def test_exports_are_refused(run, folder, tmp_path):
     assert run("fit", folder, "-o", file, "--model", "mean", "--tile", 8)[0] == 0
     code, _, said = run("export", file, "--onnx", tmp_path / "a.onnx")
     assert (code, "cutting and blending" in said) == (1, True)
+
+
+def test_files_may_be_larger_than_those_of_the_fit(run, folder, tmp_path):
+    """What fit allowed is saved; score and threshold allow more for once, and the file keeps its own."""
+    file, new = tmp_path / "a.safetensors", tmp_path / "new"
+    options = ["--model", "mean", "--image-size", 8, "--max-pixels", 25 * 24]
+    assert run("fit", folder, "-o", file, *options)[0] == 0
+    new.mkdir()
+    Image.fromarray(np.full((26, 24), 110, np.uint8)).save(new / "large.png")
+    threshold = ["threshold", file, "--good", new, "--rule", "value", "--threshold", 1]
+    for command in (
+        ["score", file, new],
+        ["score", file, new, "--max-pixels", 26 * 24 - 1],
+        threshold,
+    ):
+        code, _, said = run(*command)
+        assert (code, "large.png" in said, "--max-pixels of fit, score" in said) == (1, True, True)
+    more = ["--max-pixels", 26 * 24]
+    code, table, _ = run("score", file, new, *more)
+    assert (code, len(table.splitlines())) == (0, 1 + 1)
+    assert run(*threshold, *more)[0] == 0
+    assert load(file).max_pixels == 25 * 24
+    assert run("score", file, new, "--max-pixels", 0)[0] == 2

@@ -42,6 +42,22 @@ def test_what_cannot_be_watched_is_told_at_once(run, place):
         assert reason in errors
 
 
+def test_larger_files_are_allowed(run, place, good, monkeypatch):
+    """The option takes the place of what the detector was fitted with."""
+    Image.fromarray(good[0][..., 0]).save(place / "a.png")
+
+    def ended(_):
+        if _table(place):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("recon_anomaly.cli.watching.time.sleep", ended)
+    model = ["--model", place.parent / "parts.safetensors", "--out", place.parent / "out"]
+    options = ["--interval", 0.001, "--patience", 0, "--max-pixels", 16 * 16 - 1]
+    assert run("watch", place, *model, *options)[0] == 130
+    (row,) = _table(place)
+    assert (row["label"], "more than 255 pixels" in row["note"]) == ("unreadable", True)
+
+
 def test_ctrl_c_ends_with_a_hint(run, place, good, monkeypatch):
     """After each look there is a pause; interrupted in one, the command says what it did, and ends with 130."""
     Image.fromarray(good[0][..., 0]).save(place / "a.png")

@@ -1,14 +1,18 @@
 """What TensorBoard's files and MLflow's store hold is the history, value by value."""
 
+import contextlib
 import math
+import re
 import sys
 
 import numpy as np
 import pytest
 
 from recon_anomaly import CVAE, HookError, InputError, ReconstructionDetector, SavedFileError
+from recon_anomaly.errors import PluginWarning
+from recon_anomaly.hookspecs import hookimpl
 from recon_anomaly.loggers import MLflowLogger, TensorBoardLogger
-from recon_anomaly.registry import plugin_manager
+from recon_anomaly.registry import plugin_manager, register
 
 
 def read_tensorboard(place):
@@ -51,6 +55,28 @@ def read_mlflow(store, place):
         for name in run.data.metrics
     }
     return metrics, run
+
+
+def broken(*_, **__):
+    """Fail as where a disk is full."""
+    raise OSError("no space left")
+
+
+@contextlib.contextmanager
+def plugin_that_fails():
+    """Let a plugin stop the training after its first epoch, told after those that were there before."""
+
+    class Failing:
+        @hookimpl(trylast=True)
+        def recon_anomaly_epoch_end(self, record):
+            raise ValueError
+
+    plugin = Failing()
+    register(plugin_manager(), plugin, "failing")
+    try:
+        yield
+    finally:
+        plugin_manager().unregister(plugin)
 
 
 def expected(record):
@@ -176,6 +202,48 @@ def test_mlflow_says_how_a_training_ended(error, status, good, mlflow_store):
     assert read_mlflow(mlflow_store, logger.places[0])[1].info.status == status
 
 
+def test_an_error_that_is_caught_leaves_a_failed_run(good, mlflow_store):
+    """Each run says how its own training ended, whatever came after it."""
+    with MLflowLogger(mlflow_store) as logger:
+        with pytest.raises(HookError), plugin_that_fails():
+            ReconstructionDetector("cae", epochs=2).fit(good)
+        events = ReconstructionDetector("cae", epochs=2).iter_fit(good)
+        next(event for event in events if getattr(event, "validation", None))
+        events.close()
+        ReconstructionDetector("mean").fit(good)
+    found = [read_mlflow(mlflow_store, place)[1].info.status for place in logger.places]
+    assert found == ["FAILED", "KILLED", "FINISHED"]
+
+
+def test_a_run_whose_settings_cannot_be_written_is_closed(good, mlflow_store, monkeypatch):
+    """What was begun does not stay running."""
+    with MLflowLogger(mlflow_store) as logger:
+        monkeypatch.setattr(logger._client, "log_batch", broken)
+        with pytest.raises(HookError, match="no space left"):
+            ReconstructionDetector("cae", epochs=2).fit(good)
+        with pytest.warns(PluginWarning, match="no space left"):
+            ReconstructionDetector("mean").fit(good)
+    found = [read_mlflow(mlflow_store, place)[1].info.status for place in logger.places]
+    assert found == ["FAILED", "KILLED"]
+
+
+def test_no_password_is_said(monkeypatch):
+    """An address is told without the user and the password in it."""
+    tracking = pytest.importorskip("mlflow.tracking", reason="needs the extra mlflow")
+
+    def refuse(uri):
+        raise ValueError(f"no way to {uri}")
+
+    monkeypatch.setattr(tracking, "MlflowClient", refuse)
+    with (
+        pytest.raises(InputError) as caught,
+        MLflowLogger("https://me:p@ss@example.org/of@it"),
+    ):
+        pass
+    place = "https://example.org/of@it"
+    assert str(caught.value) == f"MLflow cannot log to {place}: no way to {place}"
+
+
 def test_a_store_that_is_none_is_told_before_the_training(good, mlflow_store):
     """Entering fails with the address, and the logger is not left registered."""
     logger = MLflowLogger("nothing://here")
@@ -202,14 +270,24 @@ def test_a_missing_package_is_told_with_its_extra(logger, module, monkeypatch):
         logger()
 
 
+def test_the_training_that_stays_open_is_the_one_that_is_named(good, tmp_path, monkeypatch):
+    """Where one of several cannot be closed, the warning has its place."""
+    logger = TensorBoardLogger(tmp_path).__enter__()
+    for _ in range(2):
+        events = ReconstructionDetector("cae", epochs=2).iter_fit(good)
+        next(event for event in events if getattr(event, "validation", None))
+        events.close()
+    (first, _), *_ = logger._writers.values()
+    monkeypatch.setattr(first, "close", broken)
+    with pytest.warns(PluginWarning, match=re.escape(f"{logger.places[0]} stays open")):
+        logger.__exit__(None, None, None)
+
+
 def test_a_disk_that_breaks_stops_the_training_by_name(good, tmp_path, monkeypatch):
     """What TensorBoard's writer raises becomes an error that names the logger."""
     from torch.utils.tensorboard import SummaryWriter
 
-    def full(*_, **__):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(SummaryWriter, "add_scalar", full)
+    monkeypatch.setattr(SummaryWriter, "add_scalar", broken)
     with (
         TensorBoardLogger(tmp_path),
         pytest.raises(HookError, match=r"TensorBoardLogger .*no space left"),

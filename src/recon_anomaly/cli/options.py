@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Dask", "Device", "Jobs", "Json", "MemoryBudget", "Params", "Precision"]
+__all__ = ["Dask", "Device", "Jobs", "Json", "MaxPixels", "MemoryBudget", "Params", "Precision"]
 
 Params = Annotated[
     list[str], typer.Option(help="NAME=VALUE, as often as wanted.", metavar="NAME=VALUE")
@@ -40,6 +40,14 @@ MemoryBudget = Annotated[
         help="Memory for the pictures, such as 500MB or 2GiB; more of them wait in a temporary file.",
         metavar="BYTES",
         show_default="a quarter of what is free",
+    ),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        help="Largest height times width of a file that is decoded, this time.",
+        min=1,
+        show_default="the detector's",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -77,20 +78,35 @@ def offered(text: ConfigText) -> Iterator[None]:
 
 
 def write_beside(written: Path) -> None:
-    """Write the options of the command that is run beside a file that it writes, as ``NAME.run.toml``.
+    """Write the options of the command that is run beside a file that it writes, as ``NAME.run.toml``, behind its whole name.
 
-    A file of that name that no run wrote, or that cannot be written, stays as it is, which is said on stderr: what was
-    trained is worth more.
+    A file of that name that no run wrote, that ``--config`` read, that holds more than the command's table, or that
+    cannot be written, stays as it is, which is said on stderr: what was trained is worth more.
     """
-    text, path = _RUN.get(), written.with_suffix(".run.toml")
+    text, path = _RUN.get(), written.with_name(f"{written.name}.run.toml")
     if text is None:
         return
     try:
-        if path.exists() and not path.read_bytes().startswith(_HEAD.encode()):
-            raise InputError(f"{path} is there already, and no run wrote it")
-        ConfigText(text.command, text.values).write(path)
+        if path.exists():
+            _check_replaceable(path, text)
+        text.write(path)
     except (ReconAnomalyError, OSError) as error:
         print(f"the options were not written beside {written}: {error}", file=sys.stderr)
+
+
+def _check_replaceable(path: Path, text: ConfigText) -> None:
+    """Refuse to lose what no run wrote, the file that was read, and tables of other commands."""
+    before = path.read_bytes()
+    if not before.startswith(_HEAD.encode()):
+        raise InputError(f"{path} is there already, and no run wrote it")
+    if text.source is not None and path.samefile(text.source):
+        raise InputError(f"{path} is what --config read, and stays as it is")
+    try:
+        more = tomllib.loads(before.decode()).keys() - {text.command}
+    except ValueError as error:
+        raise InputError(f"{path} is there already, and no TOML: {error}") from error
+    if more:
+        raise InputError(f"{path} holds more than [{text.command}]: {', '.join(sorted(more))}")
 
 
 def toml_of(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Dask, Device, Json
+from .options import Dask, Device, Json, MaxPixels
 
 __all__ = ["score"]
 
@@ -69,6 +69,7 @@ def score(
         Path | None,
         typer.Option(help="File of the frozen weights that FILE names.", metavar="PATH"),
     ] = None,
+    max_pixels: MaxPixels = None,
     device: Device = "auto",
     dask: Dask = None,
     false_discovery: Annotated[
@@ -96,6 +97,7 @@ def score(
         as_json=as_json,
         skip_unreadable=skip_unreadable,
         weights=weights,
+        max_pixels=max_pixels,
         device=device,
         dask=dask,
         false_discovery=false_discovery,

@@ -54,6 +54,7 @@ def run_score(
     as_json: bool,
     skip_unreadable: bool,
     weights: Path | None,
+    max_pixels: int | None,
     device: str,
     dask: str | None = None,
     false_discovery: float | None = None,
@@ -90,6 +91,8 @@ def run_score(
     with pool(dask=dask) as workers:  # first: to list a folder may take a while
         # With Dask the device is that of the workers.
         detector = load(file, device=device if workers is None else "cpu", weights=weights)
+        if max_pixels is not None:
+            detector.max_pixels = max_pixels
         if false_discovery is not None:
             _warn_of_few(len(detector.calibration_scores_), false_discovery)
         located.begin(detector)

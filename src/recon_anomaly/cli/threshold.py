@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Json
+from .options import Device, Json, MaxPixels
 
 __all__ = ["threshold"]
 
@@ -61,6 +61,7 @@ def threshold(
         Path | None,
         typer.Option(help="File of the frozen weights that FILE names.", metavar="PATH"),
     ] = None,
+    max_pixels: MaxPixels = None,
     device: Device = "auto",
 ) -> None:
     """Set the threshold of a saved detector anew, without training, and say what it promises."""
@@ -77,5 +78,6 @@ def threshold(
         as_json=as_json,
         skip_unreadable=skip_unreadable,
         weights=weights,
+        max_pixels=max_pixels,
         device=device,
     )

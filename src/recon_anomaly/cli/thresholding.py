@@ -37,6 +37,7 @@ def run_threshold(
     as_json: bool,
     skip_unreadable: bool,
     weights: Path | None,
+    max_pixels: int | None,
     device: str,
 ) -> None:
     """Set the threshold of a saved detector anew; what can be wrong is looked at before pictures are scored."""
@@ -47,6 +48,9 @@ def run_threshold(
         raise typer.BadParameter(f"--rule {rule} wants defective pictures, too: --defects DIR")
     out = check_writable(file if out is None else out)
     detector = load(file, device=device, weights=weights)
+    saved_pixels = detector.max_pixels
+    if max_pixels is not None:
+        detector.max_pixels = max_pixels
     skipped: list[tuple[Path, str]] = []
 
     def scores_of(paths: list[Path]) -> np.ndarray:
@@ -61,6 +65,7 @@ def run_threshold(
     anomalous = np.repeat([False, True], [len(good_scores), len(defect_scores)])
     detector._calibrate_by(scores, anomalous, rule, params)
     new = _standing(detector, good_scores, defect_scores)
+    detector.max_pixels = saved_pixels
     detector.save(out)
     promise = promise_of(rule, len(good_scores), params)
     summary: dict[str, Any] = {

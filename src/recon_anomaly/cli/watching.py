@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from .options import MaxPixels
+
 __all__ = ["watch"]
 
 
@@ -40,6 +42,7 @@ def watch(
         Path | None,
         typer.Option(help="File of the frozen weights that FILE names.", metavar="PATH"),
     ] = None,
+    max_pixels: MaxPixels = None,
     device: Annotated[
         str, typer.Option(help="auto (CUDA, else MPS, else the CPU), or a device's name.")
     ] = "auto",
@@ -54,6 +57,8 @@ def watch(
     with interrupted_well("the same command goes on"), warnings.catch_warnings():
         warnings.simplefilter("always", PictureWarning)  # a folder may be gone more than once
         detector = load(model, device=device, weights=weights)
+        if max_pixels is not None:
+            detector.max_pixels = max_pixels
         station = Station(
             detector,
             folder,

@@ -26,7 +26,7 @@ class Logger(ABC, Generic[W]):
 
     def __init__(self) -> None:
         self.places: list[str] = []
-        self._writers: dict[Run, W] = {}
+        self._writers: dict[Run, tuple[W, str]] = {}
 
     def __enter__(self) -> Self:
         register(plugin_manager(), self, f"{type(self).__name__} {id(self)}")
@@ -40,13 +40,11 @@ class Logger(ABC, Generic[W]):
     ) -> None:
         plugin_manager().unregister(self)
         while self._writers:  # trainings that failed, or were given up
-            run, writer = self._writers.popitem()
+            run, (writer, place) = self._writers.popitem()
             try:
-                self._close(writer, run, failed=isinstance(error, Exception))
+                self._close(writer, run, failed=run.failed or isinstance(error, Exception))
             except Exception as broken:  # whatever its package raises, as where a server is gone
-                warnings.warn(
-                    f"{self.places[-1]} stays open: {broken!r}", PluginWarning, stacklevel=2
-                )
+                warnings.warn(f"{place} stays open: {broken!r}", PluginWarning, stacklevel=2)
 
     @hookimpl
     def recon_anomaly_epoch_end(self, run: Run, record: EpochRecord) -> None:
@@ -60,18 +58,24 @@ class Logger(ABC, Generic[W]):
         for record in history.records:
             if record.path:
                 self._log(writer, figures_of(record, branch=False), record.epoch)
-        del self._writers[run]
         self._finish(writer, run, last_figures(run.detector))
+        del self._writers[run]  # not before: what could not be finished is closed in the end
 
     def _writer(self, run: Run) -> W:
         if run not in self._writers:
-            self._writers[run], place = self._open(run)
+            writer, place = self._writers[run] = self._open(run)
             self.places.append(place)
-        return self._writers[run]
+            # Not before it is known: it has to be closed where this fails.
+            self._describe(writer, run)
+        return self._writers[run][0]
 
     @abstractmethod
     def _open(self, run: Run) -> tuple[W, str]:
-        """Begin a run, write its settings, and return its writer, and where it can be found."""
+        """Begin a run, and return its writer, and where it can be found."""
+
+    @abstractmethod
+    def _describe(self, writer: W, run: Run) -> None:
+        """Write the settings."""
 
     @abstractmethod
     def _log(self, writer: W, figures: Mapping[str, float], step: int) -> None:

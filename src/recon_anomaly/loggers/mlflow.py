@@ -18,7 +18,8 @@ class MLflowLogger(Logger[str]):
     """Logs every training that is fitted while it is entered as a run of its own.
 
     Metrics are named as `TensorBoardLogger` names its scalars, with the epoch as step, and the settings are the run's
-    parameters. A training that failed leaves a run with the status FAILED, one that was given up KILLED. MLflow's own active run is
+    parameters. A training that an error ended leaves a run with the status FAILED, caught or not, one that was given up KILLED; either is
+    said when the logger is left. MLflow's own active run is
     neither used nor changed.
 
     Parameters
@@ -69,19 +70,20 @@ class MLflowLogger(Logger[str]):
                 else known.experiment_id
             )
         except Exception as error:  # of a store, of its database, of HTTP
-            raise InputError(
-                f"MLflow cannot log to {self.tracking_uri or get_tracking_uri()}: {error}"
-            ) from error
+            said = f"MLflow cannot log to {self.tracking_uri or get_tracking_uri()}: {error}"
+            raise InputError(_without_user(said)) from error
         return super().__enter__()
 
     def _open(self, run: Run) -> tuple[str, str]:
-        from mlflow.entities import Param
-
         name = file_name(run.settings["model"])
         begun = self._client.create_run(self._experiment, run_name=name).info.run_id
-        params = [Param(_name(key), str(plain(value))) for key, value in run.settings.items()]
-        self._client.log_batch(begun, params=params)
         return begun, f"experiment {self.experiment}, run {begun}"
+
+    def _describe(self, writer: str, run: Run) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(_name(key), str(plain(value))) for key, value in run.settings.items()]
+        self._client.log_batch(writer, params=params)
 
     def _log(self, writer: str, figures: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric
@@ -98,6 +100,11 @@ class MLflowLogger(Logger[str]):
 
     def _close(self, writer: str, run: Run, *, failed: bool) -> None:
         self._client.set_terminated(writer, "FAILED" if failed else "KILLED")
+
+
+def _without_user(text: str) -> str:
+    """Return a text without the users and passwords of the addresses in it."""
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def _name(name: str) -> str:

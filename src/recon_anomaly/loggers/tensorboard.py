@@ -79,10 +79,11 @@ class TensorBoardLogger(Logger[Any]):
         from torch.utils.tensorboard import SummaryWriter
 
         place = self._new_folder(file_name(run.settings["model"]))
-        writer = SummaryWriter(place)
+        return SummaryWriter(place), str(place)
+
+    def _describe(self, writer: Any, run: Run) -> None:
         rows = "\n".join(f"| {name} | {plain(v)} |" for name, v in run.settings.items())
         writer.add_text("settings", f"| setting | value |\n| --- | --- |\n{rows}")
-        return writer, str(place)
 
     def _new_folder(self, model: str) -> Path:
         name = f"{model}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
