@@ -12,7 +12,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.base import clone
 
-from recon_anomaly import CVAE, InputError, ReconstructionDetector, SavedFileError, load
+from recon_anomaly import (
+    CVAE,
+    InputError,
+    ReconstructionDetector,
+    SavedFileError,
+    load,
+    tiledscoring,
+)
 from recon_anomaly.reductions import reduce_map
 from recon_anomaly.scoring import exact, maps_and_terms
 from recon_anomaly.weights import checksum
@@ -131,6 +138,24 @@ def test_tiles_may_be_seen_smaller(scorer):
     wanted = plain.anomaly_score([small[0] + 60])[0]
     assert tiled.anomaly_score([large[0] + 60])[0] == pytest.approx(times * wanted, rel=1e-5)
     assert tiled.anomaly_map([large[0] + 60]).shape == (1, 24, 16)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("scorer", ["max1p", "top-k"])
+def test_a_tile_without_a_number_is_refused(monkeypatch, scorer, value):
+    """Wherever it lies: a maximum of numbers and NaN is none, and no picture is called good by the others."""
+    detector = fitted(scorer)
+    picture = weave(21, 18, 50)
+    maps_of = tiledscoring.maps_and_terms
+
+    def spoilt(network, scorer, images, noise):
+        maps, terms = maps_of(network, scorer, images, noise)
+        maps[-1] = value  # of the last row of tiles
+        return maps, terms
+
+    monkeypatch.setattr(tiledscoring, "maps_and_terms", spoilt)
+    with pytest.raises(InputError, match="a score is NaN or infinite"):
+        detector.predict([picture])
 
 
 def test_a_box_leaves_everything_else_out():
