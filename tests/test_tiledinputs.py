@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from itertools import count
 
@@ -14,6 +15,7 @@ from recon_anomaly.decoding import MAX_PIXELS, decode
 from recon_anomaly.htmlreport.scored import contents_of_folder
 from recon_anomaly.pictures import read_pictures
 from recon_anomaly.station import Station
+from recon_anomaly.tiledinputs import read_tiled
 
 
 def detector_of(**options):
@@ -73,6 +75,33 @@ def test_arrays_of_other_types(pictures):
         assert detector.score_samples(others) == pytest.approx(wanted, rel=1e-5)
     with pytest.raises(InputError, match="several types"):
         detector_of().fit([pictures[0], pictures[1] / 255])
+
+
+def test_several_types_are_refused_wherever_a_store_is_made(pictures):
+    """Rather than that 0 to 1 become 0 and 1 of 255: to validate, to observe and for another scorer."""
+    mixed = [pictures[0], pictures[1] / 255]
+    for options in ({"validation_data": mixed}, {"validation_data": (mixed, [1, -1])}):
+        with pytest.raises(InputError, match="several types"):
+            detector_of().fit(pictures, **options)
+    with pytest.raises(InputError, match="several types"):
+        list(detector_of().iter_fit(pictures, observed=mixed))
+    with pytest.raises(InputError, match="several types"):
+        detector_of().fit(pictures).with_scorer("max1p", mixed)
+
+
+def test_arrays_are_converted_one_by_one():
+    """Beside the store there is the copy of one picture, and not of all of them."""
+    pictures = np.zeros((16, 128, 128))
+    detector = detector_of(tile=128, overlap=0).fit(pictures[:2])
+    tracemalloc.start()
+    try:
+        store = read_tiled(detector, pictures, fitting=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    size = 128 * 128 * 4
+    assert (len(store), store.dtype) == (16, np.float32)
+    assert peak < (16 + 6) * size
 
 
 def test_validation_pictures(folder, pictures):

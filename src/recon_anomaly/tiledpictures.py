@@ -23,6 +23,7 @@ __all__ = [
     "CutPicture",
     "Stored",
     "TiledPictures",
+    "as_kept",
     "cut_arrays",
     "cut_files",
     "cut_one",
@@ -30,6 +31,8 @@ __all__ = [
     "joined_stores",
     "tiles_of",
 ]
+
+_KEPT = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,14 +212,18 @@ def cut_arrays(
 ) -> TiledPictures:
     """Cut pictures (h, w, c) of one type, which may differ in size, into one store of tiles.
 
+    Each is brought to a type that is kept, see `as_kept`, when its turn comes: no copies stand beside the store.
+
     Raises
     ------
     InputError
-        When a picture cannot be cut, or their channels differ.
+        When a picture cannot be cut, has NaN or infinite pixels, or their channels or types differ.
     """
     listed = list(arrays)
     grids = [tiling.grid(array.shape[:2]) for array in listed]
-    depth, dtype = listed[0].shape[-1], listed[0].dtype
+    depth, dtype = listed[0].shape[-1], _kept_type(listed[0])
+    if any(_kept_type(array) != dtype for array in listed):
+        raise InputError("pictures of several types; give all of one, such as uint8")
     for place, array in enumerate(listed):
         if array.shape[-1] != depth:
             raise InputError(
@@ -225,11 +232,30 @@ def cut_arrays(
     shape = (sum(map(len, grids)), *(tiling.seen or grids[0].tile), depth)
     store = allocate(shape, dtype, budget_of(memory_budget))
     done = 0
-    for array in listed:
-        for part in cut_one(array, tiling, depth).parts():
+    for place, array in enumerate(listed):
+        for part in cut_one(as_kept(array, place), tiling, depth).parts():
             store[done : done + len(part)] = part
             done += len(part)
     return TiledPictures(Pictures(store), grids)
+
+
+def as_kept(array: NDArray[Any], place: int) -> NDArray[Any]:
+    """Return a picture as uint8, uint16 or float32, which all other numbers become; ``place`` is for the message.
+
+    Raises
+    ------
+    InputError
+        When it has NaN or infinite pixels.
+
+    Examples
+    --------
+    >>> as_kept(np.zeros((2, 2, 1)), 0).dtype
+    dtype('float32')
+    """
+    kept = array.astype(_kept_type(array), copy=False)
+    if kept.dtype.kind == "f" and not np.isfinite(kept).all():
+        raise InputError(f"picture {place} contains NaN or infinity; finite pixels are wanted")
+    return kept
 
 
 def cut_files(
@@ -333,6 +359,11 @@ def _reader(
         any_size=True,
         max_pixels=max_pixels,
     )
+
+
+def _kept_type(array: NDArray[Any]) -> np.dtype[Any]:
+    dtype = array.dtype.newbyteorder("=")
+    return dtype if dtype in _KEPT else np.dtype(np.float32)
 
 
 def _count(tiling: Tiling, size: tuple[int, int] | None) -> int:
