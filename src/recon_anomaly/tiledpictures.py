@@ -274,7 +274,7 @@ def cut_files(
     ----------
     paths, channels, memory_budget, on_error, progress, max_pixels
         As of `recon_anomaly.read_pictures`, which also says what is raised and warned of; the budget is for the tiles,
-        and two decoded pictures come on top of it.
+        and two decoded pictures come on top of it. A picture that cannot be cut is one that cannot be used.
     tiling : Tiling
         How they are cut.
     """
@@ -282,17 +282,16 @@ def cut_files(
     skipped: list[tuple[Path, str]] = []
     reader = _reader(files, channels, skipped if on_error == "skip" else None, max_pixels)
     budget = budget_of(memory_budget)
-    # What is allocated; pictures that cannot be read or cut are refused when their turn comes.
+    # What is allocated; pictures that cannot be read or cut are refused or skipped when their turn comes.
     total = sum(_count(tiling, stored_size(path, max_pixels)) for path in files)
     store: NDArray[Any] | None = None
     kept: list[Path] = []
     grids: list[Grid] = []
     done = 0
-    with closing(iter(reader)) as pictures:
-        for count, (path, pixels) in enumerate(pictures, 1):
-            if pixels is not None:
+    with closing(_cuttable(reader, tiling)) as pictures:
+        for count, (path, pixels, grid) in enumerate(pictures, 1):
+            if pixels is not None and grid is not None:
                 depth = 3 if channels == 3 else pixels.shape[-1]
-                grid = _grid(tiling, pixels.shape, path)
                 if done + len(grid) > total:
                     raise InputError(f"{path} changed while the pictures were read; do it again")
                 if store is None or depth > store.shape[-1]:
@@ -309,7 +308,7 @@ def cut_files(
                 grids.append(grid)
             if progress is not None:
                 progress(count)
-    assert store is not None  # the reader refuses to end without a picture
+    assert store is not None  # no reading ends without a picture
     warn_of(reader.notes, len(files))
     return TiledPictures(Pictures(store[:done]), grids, kept, skipped)
 
@@ -327,19 +326,41 @@ def iter_cut(
     Parameters
     ----------
     paths, skipped, max_pixels
-        As of `recon_anomaly.streams.PictureStream`, which also says what is raised and warned of.
+        As of `recon_anomaly.streams.PictureStream`, which also says what is raised and warned of. A picture that cannot
+        be cut is one that cannot be used.
     tiling : Tiling
         How they are cut.
     channels : int
         Of the tiles, 1 or 3.
     """
     reader = _reader(paths, channels, skipped, max_pixels)
-    with closing(iter(reader)) as pictures:
-        for path, pixels in pictures:
+    with closing(_cuttable(reader, tiling)) as pictures:
+        for path, pixels, _ in pictures:
             if pixels is not None:
                 yield cut_one(pixels, tiling, channels, path)
                 del pixels  # else it would live on while the next one is waited for
     warn_of(reader.notes, len(reader.files))
+
+
+def _cuttable(
+    reader: Reader, tiling: Tiling
+) -> Generator[tuple[Path, NDArray[Any] | None, Grid | None], None, None]:
+    """Give each file with its pixels and tiles, or None for both where it is skipped, as the reader skips what it cannot read."""
+    count = 0
+    with closing(iter(reader)) as pictures:
+        for path, pixels in pictures:
+            try:
+                grid = None if pixels is None else _grid(tiling, pixels.shape, None)
+            except InputError as error:
+                if reader.skipped is None:
+                    raise InputError(f"{path}: {error}") from error
+                reader.skipped.append((path, str(error)))
+                pixels = grid = None
+            count += grid is not None
+            yield path, pixels, grid
+            del pixels  # else it would live on while the next one is waited for
+    if not count:
+        raise reader.none_usable()
 
 
 def _reader(
