@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import at_least
-from .decoding import decode
+from .decoding import decode, warn_of
 from .errors import InputError, PictureError
 
 __all__ = ["Box", "Interest", "interest_of"]
@@ -76,10 +76,11 @@ class Interest:
             )
 
 
-def interest_of(roi: Any) -> Interest | None:
+def interest_of(roi: Any, max_pixels: int | None = None) -> Interest | None:
     """Return the region that a parameter ``roi`` means: None, (x, y, width, height), or the path of a mask.
 
-    A mask is a picture whose pixels above 0 are looked at. What is kept of it is the box around them.
+    A mask is a picture, upright as its EXIF orientation says, whose pixels above 0 are looked at. What is kept of it is
+    the box around them. ``max_pixels`` is as of `recon_anomaly.read_pictures`.
 
     Raises
     ------
@@ -87,6 +88,11 @@ def interest_of(roi: Any) -> Interest | None:
         When it is anything else, or no pixel of the mask is above 0.
     PictureError
         When the mask file cannot be used.
+
+    Warns
+    -----
+    PictureWarning
+        When something of the mask was dropped or converted, such as colours.
 
     Examples
     --------
@@ -96,7 +102,7 @@ def interest_of(roi: Any) -> Interest | None:
     if roi is None:
         return None
     if isinstance(roi, str | os.PathLike):
-        return _of_mask(Path(roi))
+        return _of_mask(Path(roi), max_pixels)
     if not isinstance(roi, Sequence) or len(roi) != 4:
         raise InputError(f"roi={roi!r}: (x, y, width, height) or the path of a mask is wanted")
     left, top = (at_least("roi's x and y", value, 0) for value in roi[:2])
@@ -104,10 +110,12 @@ def interest_of(roi: Any) -> Interest | None:
     return Interest((left, top, width, height))
 
 
-def _of_mask(path: Path) -> Interest:
-    decoded = decode(path, None, luminance=True)
+def _of_mask(path: Path, max_pixels: int | None) -> Interest:
+    most = None if max_pixels is None else at_least("max_pixels", max_pixels, 1)
+    decoded = decode(path, None, luminance=True, max_pixels=most)
     if isinstance(decoded, str):
         raise PictureError(f"the mask {path} cannot be used: {decoded}")
+    warn_of({note: [path] for note in decoded.notes}, 1)
     mask = decoded.pixels[..., 0] > 0
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):

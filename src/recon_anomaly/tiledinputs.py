@@ -17,7 +17,15 @@ from .errors import InputError
 from .interest import interest_of
 from .pictures import named_files
 from .store import Pictures
-from .tiledpictures import CutPicture, TiledPictures, as_kept, cut_arrays, cut_files, cut_one, iter_cut
+from .tiledpictures import (
+    CutPicture,
+    TiledPictures,
+    as_kept,
+    cut_arrays,
+    cut_files,
+    cut_one,
+    iter_cut,
+)
 from .tiles import Tiling, checked_overlap
 
 __all__ = ["AUTO_SIZE", "for_files", "iter_tiled", "planned_tiling", "read_tiled"]
@@ -35,7 +43,7 @@ def planned_tiling(detector: Any) -> Tiling | None:
         When one of them is out of its bounds, or a mask cannot be used.
     """
     overlap = checked_overlap(detector.tile, detector.overlap)
-    interest = interest_of(detector.roi)
+    interest = interest_of(detector.roi, detector.max_pixels)
     if detector.tile is None and interest is None:
         return None
     size = None if detector.image_size == "auto" else checked_size(detector.image_size)
