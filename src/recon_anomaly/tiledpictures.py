@@ -287,9 +287,10 @@ def cut_files(
     store: NDArray[Any] | None = None
     kept: list[Path] = []
     grids: list[Grid] = []
-    done = 0
+    done = count = 0
     with closing(_cuttable(reader, tiling)) as pictures:
-        for count, (path, pixels, grid) in enumerate(pictures, 1):
+        for path, pixels, grid in pictures:  # enumerate would hold on to each
+            count += 1
             if pixels is not None and grid is not None:
                 depth = 3 if channels == 3 else pixels.shape[-1]
                 if done + len(grid) > total:
@@ -306,6 +307,7 @@ def cut_files(
                     done += len(part)
                 kept.append(path)
                 grids.append(grid)
+            del pixels  # else it would live on while the next one is waited for
             if progress is not None:
                 progress(count)
     assert store is not None  # no reading ends without a picture
