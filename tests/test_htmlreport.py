@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from recon_anomaly import InputError, ReconstructionDetector, SavedFileError
+from recon_anomaly import InputError, ReconstructionDetector, SavedFileError, decoding
 from recon_anomaly.bench import run_bench
 from recon_anomaly.benchdata import from_folder
 from recon_anomaly.heatmaps import colours
@@ -51,6 +51,15 @@ def _folder(root, pictures):
 def _contents(scores, kinds, threshold=2.0, **more):
     names = tuple(f"{k}.png" for k in range(len(scores)))
     return Contents("t", names, np.array(scores, float), kinds, threshold, "given", "mse", **more)
+
+
+def test_large_files_are_allowed_for_all_of_a_report(monkeypatch, tmp_path, pca, good):
+    """To score, to draw and to be compared with the training pictures."""
+    root = _folder(tmp_path / "large", {"good": good[:4].repeat(2, 1).repeat(2, 2)})
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 32 * 32 - 1)
+    pca.set_params(max_pixels=32 * 32)
+    contents = contents_of_folder(pca, root, train=root / "good", source="a")
+    assert len(contents.tiles) == 4
 
 
 def test_a_folder_is_scored_as_the_detector_scores_it(pca, labelled):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from recon_anomaly.errors import InputError, PictureError
+from recon_anomaly import CAE, decoding
+from recon_anomaly.errors import InputError, PictureError, PictureWarning
 from recon_anomaly.interest import Interest, interest_of
+from recon_anomaly.tiledinputs import planned_tiling
 
 
 def test_no_region_and_a_box():
@@ -29,6 +31,30 @@ def test_a_mask_is_the_box_around_its_pixels(tmp_path):
     found.check((6, 8))
     with pytest.raises(InputError, match=r"8 x 6 .*mask of roi is 6 x 8"):
         found.check((8, 6))
+
+
+def test_a_mask_is_upright(tmp_path):
+    """As pictures are: a file that lies on its side is turned, and colours are warned of."""
+    pixels = np.zeros((6, 8, 3), np.uint8)
+    pixels[0, 5, 0] = 255
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6  # a quarter, clockwise
+    Image.fromarray(pixels).save(tmp_path / "mask.png", exif=turned)
+    with pytest.warns(PictureWarning, match="converted to luminance"):
+        found = interest_of(tmp_path / "mask.png")
+    assert (found.box, found.size) == ((5, 5, 1, 1), (8, 6))
+
+
+def test_a_large_mask_has_to_be_allowed(monkeypatch, save):
+    """By the same number as the pictures, which are of its size."""
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 20)
+    path = save("mask.png", np.ones((6, 8), np.uint8))
+    with pytest.raises(PictureError, match="more than 20 pixels"):
+        interest_of(path)
+    assert interest_of(path, 48).size == (6, 8)
+    assert planned_tiling(CAE(roi=path, max_pixels=48)).interest.size == (6, 8)
+    with pytest.raises(InputError, match="max_pixels is 0"):
+        interest_of(path, 0)
 
 
 def test_a_box_beyond_a_picture():

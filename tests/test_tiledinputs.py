@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
+import weakref
+from collections import deque
 from itertools import count
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from recon_anomaly import AutoDetector, InputError, PictureError, ReconstructionDetector
+from recon_anomaly import (
+    AutoDetector,
+    InputError,
+    PictureError,
+    ReconstructionDetector,
+    reading,
+)
+from recon_anomaly.cli.app import app
 from recon_anomaly.decoding import MAX_PIXELS, decode
 from recon_anomaly.htmlreport.scored import contents_of_folder
 from recon_anomaly.pictures import read_pictures
 from recon_anomaly.station import Station
+from recon_anomaly.tiledinputs import read_tiled
+from recon_anomaly.tiledpictures import cut_files
 
 
 def detector_of(**options):
@@ -65,6 +78,38 @@ def test_a_region_without_tiles_is_one_tile(folder, pictures, image_size, of_fil
     assert detector_of(**options).fit(pictures).image_shape_ == (*of_arrays, 1)
 
 
+def test_no_picture_lives_on_while_the_next_one_is_waited_for(
+    folder, pictures, tmp_path, monkeypatch
+):
+    """One is worked on and one is decoded, in each way to score files."""
+    detector = detector_of().fit(pictures)
+    detector.save(tmp_path / "a.safetensors")
+    paths, seen, in_order = sorted(folder.iterdir()), [], reading.in_order
+
+    def watched(futures, ahead):
+        for path, result in in_order(futures, ahead):
+            assert not any(one() is not None for one in seen), path
+            owner = result.pixels
+            while isinstance(owner.base, np.ndarray):
+                owner = owner.base
+            seen.append(weakref.ref(owner))
+            del owner
+            yield path, result
+            del result
+
+    monkeypatch.setattr(reading, "in_order", watched)
+    detector.anomaly_score(folder)
+    deque(detector.iter_scores(paths), maxlen=0)
+    detector.regions(folder)
+    for found in detector.iter_files(paths):
+        del found
+    arguments = ["score", str(tmp_path / "a.safetensors"), str(folder)]
+    result = CliRunner().invoke(app, [*arguments, "--regions", str(tmp_path / "a.csv")])
+    assert result.exit_code == 0, result.output
+    cut_files(paths, detector.tiling_)
+    assert len(seen) == 6 * len(paths)
+
+
 def test_arrays_of_other_types(pictures):
     """Floats and 16 bits are scored by a detector of 8 bits, in their own unit; types must be one to fit on."""
     detector = detector_of().fit(pictures)
@@ -73,6 +118,33 @@ def test_arrays_of_other_types(pictures):
         assert detector.score_samples(others) == pytest.approx(wanted, rel=1e-5)
     with pytest.raises(InputError, match="several types"):
         detector_of().fit([pictures[0], pictures[1] / 255])
+
+
+def test_several_types_are_refused_wherever_a_store_is_made(pictures):
+    """Rather than that 0 to 1 become 0 and 1 of 255: to validate, to observe and for another scorer."""
+    mixed = [pictures[0], pictures[1] / 255]
+    for options in ({"validation_data": mixed}, {"validation_data": (mixed, [1, -1])}):
+        with pytest.raises(InputError, match="several types"):
+            detector_of().fit(pictures, **options)
+    with pytest.raises(InputError, match="several types"):
+        list(detector_of().iter_fit(pictures, observed=mixed))
+    with pytest.raises(InputError, match="several types"):
+        detector_of().fit(pictures).with_scorer("max1p", mixed)
+
+
+def test_arrays_are_converted_one_by_one():
+    """Beside the store there is the copy of one picture, and not of all of them."""
+    pictures = np.zeros((16, 128, 128))
+    detector = detector_of(tile=128, overlap=0).fit(pictures[:2])
+    tracemalloc.start()
+    try:
+        store = read_tiled(detector, pictures, fitting=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    size = 128 * 128 * 4
+    assert (len(store), store.dtype) == (16, np.float32)
+    assert peak < (16 + 6) * size
 
 
 def test_validation_pictures(folder, pictures):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recon_anomaly.errors import InputError, PictureError
+from recon_anomaly.interest import Interest
 from recon_anomaly.store import Pictures
 from recon_anomaly.tiledpictures import (
     cut_arrays,
@@ -66,7 +67,7 @@ def test_one_coloured_file_makes_all_coloured(files, save, colour):
 
 
 def test_files_that_cannot_be_used(files, tmp_path):
-    """Are left out where that is asked for, else refused; too small ones are always refused, by their name."""
+    """Are left out where that is asked for, else refused, by their name."""
     broken = tmp_path / "broken.png"
     broken.write_text("no picture")
     seen = []
@@ -80,6 +81,29 @@ def test_files_that_cannot_be_used(files, tmp_path):
     for call in (cut_files, lambda *args: list(iter_cut(*args, 1))):
         with pytest.raises(InputError, match=r"0\.png: a tile of 5 does not fit"):
             call(files, Tiling(5, 0, None, None))
+
+
+def test_pictures_that_cannot_be_cut_are_left_out(files, tmp_path):
+    """Where that is asked for, with their reason, as those that cannot be read; without any picture there is nothing to do."""
+    tiling, skipped = Tiling(5, 0, None, None), []
+    store = cut_files(files, tiling, on_error="skip")
+    found = list(iter_cut(files, tiling, 1, skipped=skipped))
+    assert store.paths == tuple(one.path for one in found) == tuple(files[1:])
+    assert list(store.skipped) == skipped
+    ((path, reason),) = skipped
+    assert path == files[0]
+    assert reason.startswith("a tile of 5 does not fit into a picture of 4 x 4")
+    boxed = Tiling(None, 0, Interest((0, 0, 9, 5)), None)
+    assert cut_files(files, boxed, on_error="skip").paths == (files[1],)
+    broken = tmp_path / "broken.png"
+    broken.write_text("no picture")
+    for call in (
+        lambda: cut_files([broken, *files], Tiling(9, 0, None, None), on_error="skip"),
+        lambda: list(iter_cut([broken, *files], Tiling(9, 0, None, None), 1, skipped=[])),
+    ):
+        with pytest.raises(PictureError, match=r"none of the 4 .* first, .*broken\.png") as caught:
+            call()
+        assert [path for path, _ in caught.value.skipped] == [broken, *files]
 
 
 def test_a_large_file_has_to_be_allowed(files):

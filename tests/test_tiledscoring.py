@@ -12,7 +12,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.base import clone
 
-from recon_anomaly import CVAE, InputError, ReconstructionDetector, SavedFileError, load
+from recon_anomaly import (
+    CVAE,
+    InputError,
+    ReconstructionDetector,
+    SavedFileError,
+    load,
+    tiledscoring,
+)
 from recon_anomaly.reductions import reduce_map
 from recon_anomaly.scoring import exact, maps_and_terms
 from recon_anomaly.weights import checksum
@@ -133,6 +140,24 @@ def test_tiles_may_be_seen_smaller(scorer):
     assert tiled.anomaly_map([large[0] + 60]).shape == (1, 24, 16)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("scorer", ["max1p", "top-k"])
+def test_a_tile_without_a_number_is_refused(monkeypatch, scorer, value):
+    """Wherever it lies: a maximum of numbers and NaN is none, and no picture is called good by the others."""
+    detector = fitted(scorer)
+    picture = weave(21, 18, 50)
+    maps_of = tiledscoring.maps_and_terms
+
+    def spoilt(network, scorer, images, noise):
+        maps, terms = maps_of(network, scorer, images, noise)
+        maps[-1] = value  # of the last row of tiles
+        return maps, terms
+
+    monkeypatch.setattr(tiledscoring, "maps_and_terms", spoilt)
+    with pytest.raises(InputError, match="a score is NaN or infinite"):
+        detector.predict([picture])
+
+
 def test_a_box_leaves_everything_else_out():
     """Hand-worked: the mean of the box's errors is the score, and the map is 0 around it."""
     flat = np.full((6, 10, 10), 100, np.uint8)
@@ -204,6 +229,34 @@ def test_saved_and_cloned(save, tmp_path):
     assert np.array_equal(loaded.score_samples(WOVEN), boxed.score_samples(WOVEN))
 
 
+def read_file(path):
+    """Header and tensors."""
+    with safe_open(path, framework="pt") as opened:
+        header = json.loads(opened.metadata()["recon_anomaly"])
+        return header, {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+
+
+def test_saved_as_fitted(tmp_path):
+    """What parameters were set to since has no part; a file that does not say how it was fitted is read by them."""
+    path = tmp_path / "a.safetensors"
+    for changes in ({"overlap": 6}, {"tile": None, "overlap": None}, {"roi": (0, 0, 9, 9)}):
+        detector = fitted()
+        scores = detector.score_samples(WOVEN)
+        detector.set_params(**changes).save(path)
+        loaded = load(path)
+        assert np.array_equal(loaded.score_samples(WOVEN), scores)
+        assert loaded.get_params()["tile"] == detector.tile
+    boxed = fitted(roi=(2, 3, 14, 12), tile=None, overlap=None)
+    scores = boxed.score_samples(WOVEN)
+    boxed.set_params(roi=None).save(path)
+    assert np.array_equal(load(path).score_samples(WOVEN), scores)
+    boxed.set_params(roi=(2, 3, 14, 12)).save(path)
+    header, tensors = read_file(path)
+    del header["tiling"]
+    save_file(tensors, path, metadata={"recon_anomaly": json.dumps(header)})
+    assert np.array_equal(load(path).score_samples(WOVEN), scores)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -211,10 +264,12 @@ def test_saved_and_cloned(save, tmp_path):
         lambda header, tensors: header["interest"].update(box="mask.png"),
         lambda header, tensors: header["interest"].update(size=[3, 3]),
         lambda header, tensors: header["interest"].update(box=[0, 0, 30_000, 30_000]),
-        lambda header, tensors: header["params"].update(overlap=99),
+        lambda header, tensors: header["tiling"].update(overlap=99),
+        lambda header, tensors: header.update(tiling=None),
+        lambda header, tensors: header["tiling"].update(overlap="2"),
         lambda header, tensors: tensors.pop("detector.roi_mask"),
     ],
-    ids=["region", "file", "size", "box", "overlap", "mask"],
+    ids=["region", "file", "size", "box", "overlap", "tiling", "form", "mask"],
 )
 def test_a_damaged_region_is_refused(save, tmp_path, change):
     """Rather than that a detector looks elsewhere than it was fitted."""
@@ -224,9 +279,7 @@ def test_a_damaged_region_is_refused(save, tmp_path, change):
     pictures = [weave(20, 20, seed) for seed in range(4)]
     file = tmp_path / "a.safetensors"
     ReconstructionDetector("mean", **options).fit(pictures).save(file)
-    with safe_open(file, framework="pt") as opened:
-        header = json.loads(opened.metadata()["recon_anomaly"])
-        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    header, tensors = read_file(file)
     change(header, tensors)
     header["checksum"] = checksum(tensors)
     save_file(tensors, file, metadata={"recon_anomaly": json.dumps(header)})

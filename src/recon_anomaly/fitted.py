@@ -107,7 +107,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         self._check_fitted()
         if self.tiling_ is not None:
             with closing(self._cut(X)) as pictures:
-                return np.array([self._score_cut(picture).score for picture in pictures])
+                # A comprehension would hold each picture while the next one is waited for.
+                return np.array([scored.score for scored in map(self._score_cut, pictures)])
         with closing(self._full_batches(X)) as batches:
             return score_all(self.network_, self.scorer_, batches, self.noise_)
 
@@ -135,7 +136,10 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         if self.tiling_ is not None:
             with closing(self._cut(X)) as pictures:
                 for picture in pictures:
-                    yield _as_batch(self._score_cut(picture, with_map=True))
+                    scored = _as_batch(self._score_cut(picture, with_map=True))
+                    del picture  # else it would live on while the next one is waited for
+                    yield scored
+                    del scored
             return
         with closing(self._full_batches(X)) as batches:
             yield from score_batches(self.network_, self.scorer_, batches, self.noise_)
@@ -176,8 +180,11 @@ class FittedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scik
                     assert picture.pixels is not None
                     assert picture.path is not None
                     scored = _as_batch(self._score_cut(picture, with_map=with_maps))
-                    size = picture.grid.size
-                    yield ScoredFiles((picture.path,), picture.pixels[None], *scored, (size,))
+                    path, pixels, size = picture.path, picture.pixels[None], picture.grid.size
+                    found = ScoredFiles((path,), pixels, *scored, (size,))
+                    del picture, pixels, scored  # else they would live on with the next one
+                    yield found
+                    del found
             return
         with closing(iter(self._stream(paths, skipped))) as stream:
             for part in reusing(stream):

@@ -42,6 +42,7 @@ _HEADER = {
     "versions": {str: str},
     "frozen_weights": {str: {"checksum": str, "source": (str, None), "stored": bool}},
     "scorer_names_weights?": bool,
+    "tiling?": (None, {"tile": (int, None), "overlap": int}),
     "interest?": (None, {"box": [int, int, int, int], "size": (None, [int, int])}),
 }
 _DTYPES = ("uint8", "uint16", "float32")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import at_least
-from .decoding import decode
+from .decoding import decode, warn_of
 from .errors import InputError, PictureError
 
 __all__ = ["Box", "Interest", "interest_of"]
@@ -79,7 +79,8 @@ class Interest:
 def interest_of(roi: Any, max_pixels: int | None = None) -> Interest | None:
     """Return the region that a parameter ``roi`` means: None, (x, y, width, height), or the path of a mask.
 
-    A mask is a picture whose pixels above 0 are looked at. What is kept of it is the box around them.
+    A mask is a picture, upright as its EXIF orientation says, whose pixels above 0 are looked at. What is kept of it is
+    the box around them.
 
     Parameters
     ----------
@@ -94,6 +95,11 @@ def interest_of(roi: Any, max_pixels: int | None = None) -> Interest | None:
         When it is anything else, or no pixel of the mask is above 0.
     PictureError
         When the mask file cannot be used.
+
+    Warns
+    -----
+    PictureWarning
+        When something of the mask was dropped or converted, such as colours.
 
     Examples
     --------
@@ -112,9 +118,11 @@ def interest_of(roi: Any, max_pixels: int | None = None) -> Interest | None:
 
 
 def _of_mask(path: Path, max_pixels: int | None) -> Interest:
-    decoded = decode(path, None, luminance=True, max_pixels=max_pixels)
+    most = None if max_pixels is None else at_least("max_pixels", max_pixels, 1)
+    decoded = decode(path, None, luminance=True, max_pixels=most)
     if isinstance(decoded, str):
         raise PictureError(f"the mask {path} cannot be used: {decoded}")
+    warn_of({note: [path] for note in decoded.notes}, 1)
     mask = decoded.pixels[..., 0] > 0
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):

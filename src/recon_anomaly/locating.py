@@ -126,6 +126,7 @@ def iter_located(
     if paths is not None:
         for found in detector.iter_files(paths):
             yield from located_in(found, offset, limits, every_picture=every_picture)
+            del found  # else it would live on while the next one is waited for
         return
     for scores, maps in detector.iter_scores(X):
         for score, anomaly_map in zip(scores, maps, strict=True):

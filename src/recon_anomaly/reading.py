@@ -122,12 +122,14 @@ class Reader:
         finally:
             pool.shutdown(cancel_futures=True)
         if first is None and self.skipped:
-            left_out = self.skipped[-len(self.files) :]
-            path, reason = left_out[0]
-            message = (
-                f"none of the {len(self.files)} pictures can be used; the first, {path}: {reason}"
-            )
-            raise PictureError(message, left_out)
+            raise self.none_usable()
+
+    def none_usable(self) -> PictureError:
+        """Return the error for the case that every file was skipped."""
+        left_out = (self.skipped or [])[-len(self.files) :]
+        path, reason = left_out[0]
+        message = f"none of the {len(self.files)} pictures can be used; the first, {path}: {reason}"
+        return PictureError(message, left_out)
 
     def _decode(self, path: Path) -> tuple[Path, Decoded | str]:
         return path, decode(path, self.size, self.luminance, max_pixels=self.max_pixels)

@@ -250,6 +250,7 @@ def _header(detector: BaseDetector) -> dict[str, Any]:
         "params": params,
         "names": detector.names_,
         "image_shape": detector.image_shape_,
+        "tiling": _cut(detector.tiling_),
         "interest": _interest(detector.tiling_),
         "feature_names": None if columns is None else list(columns),
         "pixel_range": detector.pixel_range_._asdict(),
@@ -339,7 +340,7 @@ def _restored(
     for name, array in _arrays(tensors["detector"]).items():
         setattr(detector, f"{name}_", array)
     detector.image_shape_ = image_shape
-    detector.tiling_ = _tiling(detector, header.get("interest"), tensors["detector"])
+    detector.tiling_ = _tiling(detector, header, tensors["detector"])
     detector.n_features_in_ = int(np.prod(image_shape))
     if header["feature_names"] is not None:
         detector.feature_names_in_ = np.array(header["feature_names"], dtype=object)
@@ -496,6 +497,11 @@ def _arrays(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     return found
 
 
+def _cut(tiling: Tiling | None) -> dict[str, Any] | None:
+    """Return the tiles that it was fitted on: parameters may have been set since. What each is brought to is image_shape."""
+    return None if tiling is None else {"tile": tiling.tile, "overlap": tiling.overlap}
+
+
 def _interest(tiling: Tiling | None) -> dict[str, Any] | None:
     """Return the region of interest, but for the mask, which is a tensor: its file may not be where this one is read."""
     if tiling is None or tiling.interest is None:
@@ -510,11 +516,21 @@ def _mask(tiling: Tiling | None) -> dict[str, torch.Tensor]:
     return {"roi_mask": torch.from_numpy(np.packbits(tiling.interest.mask))}
 
 
-def _tiling(detector: BaseDetector, said: Any, tensors: dict[str, torch.Tensor]) -> Tiling | None:
+def _tiling(
+    detector: BaseDetector, header: dict[str, Any], tensors: dict[str, torch.Tensor]
+) -> Tiling | None:
     """Return how a loaded detector cuts pictures; raises whatever a wrong entry causes."""
-    if (detector.roi is None) != (said is None):
-        raise ValueError("its region of interest and its parameter roi do not fit")
-    if detector.tile is None and said is None:
+    if "tiling" in header:
+        cut, said = header["tiling"], header["interest"]
+    else:  # of an older file: the parameters have to stand for it
+        said = header.get("interest")
+        if (detector.roi is None) != (said is None):
+            raise ValueError("its region of interest and its parameter roi do not fit")
+        cut = {"tile": detector.tile, "overlap": detector.overlap}
+        cut = None if said is None and detector.tile is None else cut
+    if (cut is None or cut["tile"] is None) and (cut is None) != (said is None):
+        raise ValueError("its tiles and its region of interest do not fit")
+    if cut is None:
         return None
     interest = None if said is None else interest_of(list(said["box"]))
     if interest is not None and said["size"] is not None:
@@ -526,8 +542,9 @@ def _tiling(detector: BaseDetector, said: Any, tensors: dict[str, torch.Tensor])
             raise ValueError("its mask of the region of interest does not fill its box")
         mask = bits[: wide * tall].reshape(tall, wide).astype(bool)
         interest = Interest(interest.box, mask, (height, width))
-    overlap = checked_overlap(detector.tile, detector.overlap)
-    return Tiling(detector.tile, overlap, interest, detector.image_shape_[:2])
+    tile = cut["tile"]
+    overlap = 0 if tile is None else checked_overlap(tile, cut["overlap"])
+    return Tiling(tile, overlap, interest, detector.image_shape_[:2])
 
 
 def _tuples(value: Any) -> Any:

@@ -17,15 +17,21 @@ from .errors import InputError
 from .interest import interest_of
 from .pictures import named_files
 from .store import Pictures
-from .tiledpictures import CutPicture, TiledPictures, cut_arrays, cut_files, cut_one, iter_cut
+from .tiledpictures import (
+    CutPicture,
+    TiledPictures,
+    as_kept,
+    cut_arrays,
+    cut_files,
+    cut_one,
+    iter_cut,
+)
 from .tiles import Tiling, checked_overlap
 
 __all__ = ["AUTO_SIZE", "for_files", "iter_tiled", "planned_tiling", "read_tiled"]
 
 AUTO_SIZE = (256, 256)
 """Height and width that files are brought to where ``image_size`` is "auto"; tiles then keep their own size."""
-
-_KEPT = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 def planned_tiling(detector: Any) -> Tiling | None:
@@ -73,10 +79,7 @@ def read_tiled(detector: Any, X: Any, *, fitting: bool) -> TiledPictures:
             max_pixels=detector.max_pixels,
         )
     else:
-        arrays = list(_arrays(X))
-        if fitting and len({array.dtype for array in arrays}) > 1:
-            raise InputError("pictures of several types; give all of one, such as uint8")
-        pictures = cut_arrays(arrays, detector.tiling_, detector.memory_budget)
+        pictures = cut_arrays(_arrays(X), detector.tiling_, detector.memory_budget)
     if not fitting:
         _check(pictures.shape, detector)
         return pictures
@@ -119,9 +122,9 @@ def iter_tiled(
             paths, detector.tiling_, channels, skipped=skipped, max_pixels=detector.max_pixels
         )
     else:
-        for array in _arrays(X):
+        for place, array in enumerate(_arrays(X)):
             _check((*detector.image_shape_[:2], array.shape[2]), detector)
-            yield cut_one(array, detector.tiling_, channels)
+            yield cut_one(as_kept(array, place), detector.tiling_, channels)
 
 
 def _is_folder(X: Any) -> bool:
@@ -129,7 +132,7 @@ def _is_folder(X: Any) -> bool:
 
 
 def _arrays(X: Any) -> Iterator[NDArray[Any]]:
-    """Give the pictures of an array or of a list of arrays as (h, w, c), of a type that a store keeps."""
+    """Give the pictures of an array or of a list of arrays as (h, w, c), of the type that they have."""
     if isinstance(X, Pictures):
         raise InputError(
             "got pictures that were resized to one size; a detector with tile or roi cuts them from the original ones: give "
@@ -145,16 +148,12 @@ def _arrays(X: Any) -> Iterator[NDArray[Any]]:
         raise InputError("got no pictures; at least 1 is needed")
     for place, picture in enumerate(X):
         array = np.atleast_3d(np.asarray(picture))
-        dtype = array.dtype.newbyteorder("=")
-        if array.ndim != 3 or 0 in array.shape or dtype.kind not in "biuf":
+        if array.ndim != 3 or 0 in array.shape or array.dtype.kind not in "biuf":
             raise InputError(
                 f"picture {place} has shape {array.shape} and type {array.dtype}; real numbers of shape (h, w) or (h, w, c) "
                 "are wanted"
             )
-        kept = array.astype(dtype if dtype in _KEPT else np.float32, copy=False)
-        if kept.dtype.kind == "f" and not np.isfinite(kept).all():
-            raise InputError(f"picture {place} contains NaN or infinity; finite pixels are wanted")
-        yield kept
+        yield array
 
 
 def _described(X: Any) -> str:

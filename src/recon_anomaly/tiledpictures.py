@@ -23,6 +23,7 @@ __all__ = [
     "CutPicture",
     "Stored",
     "TiledPictures",
+    "as_kept",
     "cut_arrays",
     "cut_files",
     "cut_one",
@@ -30,6 +31,8 @@ __all__ = [
     "joined_stores",
     "tiles_of",
 ]
+
+_KEPT = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,14 +212,18 @@ def cut_arrays(
 ) -> TiledPictures:
     """Cut pictures (h, w, c) of one type, which may differ in size, into one store of tiles.
 
+    Each is brought to a type that is kept, see `as_kept`, when its turn comes: no copies stand beside the store.
+
     Raises
     ------
     InputError
-        When a picture cannot be cut, or their channels differ.
+        When a picture cannot be cut, has NaN or infinite pixels, or their channels or types differ.
     """
     listed = list(arrays)
     grids = [tiling.grid(array.shape[:2]) for array in listed]
-    depth, dtype = listed[0].shape[-1], listed[0].dtype
+    depth, dtype = listed[0].shape[-1], _kept_type(listed[0])
+    if any(_kept_type(array) != dtype for array in listed):
+        raise InputError("pictures of several types; give all of one, such as uint8")
     for place, array in enumerate(listed):
         if array.shape[-1] != depth:
             raise InputError(
@@ -225,11 +232,30 @@ def cut_arrays(
     shape = (sum(map(len, grids)), *(tiling.seen or grids[0].tile), depth)
     store = allocate(shape, dtype, budget_of(memory_budget))
     done = 0
-    for array in listed:
-        for part in cut_one(array, tiling, depth).parts():
+    for place, array in enumerate(listed):
+        for part in cut_one(as_kept(array, place), tiling, depth).parts():
             store[done : done + len(part)] = part
             done += len(part)
     return TiledPictures(Pictures(store), grids)
+
+
+def as_kept(array: NDArray[Any], place: int) -> NDArray[Any]:
+    """Return a picture as uint8, uint16 or float32, which all other numbers become; ``place`` is for the message.
+
+    Raises
+    ------
+    InputError
+        When it has NaN or infinite pixels.
+
+    Examples
+    --------
+    >>> as_kept(np.zeros((2, 2, 1)), 0).dtype
+    dtype('float32')
+    """
+    kept = array.astype(_kept_type(array), copy=False)
+    if kept.dtype.kind == "f" and not np.isfinite(kept).all():
+        raise InputError(f"picture {place} contains NaN or infinity; finite pixels are wanted")
+    return kept
 
 
 def cut_files(
@@ -248,7 +274,7 @@ def cut_files(
     ----------
     paths, channels, memory_budget, on_error, progress, max_pixels
         As of `recon_anomaly.read_pictures`, which also says what is raised and warned of; the budget is for the tiles,
-        and two decoded pictures come on top of it.
+        and two decoded pictures come on top of it. A picture that cannot be cut is one that cannot be used.
     tiling : Tiling
         How they are cut.
     """
@@ -256,17 +282,17 @@ def cut_files(
     skipped: list[tuple[Path, str]] = []
     reader = _reader(files, channels, skipped if on_error == "skip" else None, max_pixels)
     budget = budget_of(memory_budget)
-    # What is allocated; pictures that cannot be read or cut are refused when their turn comes.
+    # What is allocated; pictures that cannot be read or cut are refused or skipped when their turn comes.
     total = sum(_count(tiling, stored_size(path, max_pixels)) for path in files)
     store: NDArray[Any] | None = None
     kept: list[Path] = []
     grids: list[Grid] = []
-    done = 0
-    with closing(iter(reader)) as pictures:
-        for count, (path, pixels) in enumerate(pictures, 1):
-            if pixels is not None:
+    done = count = 0
+    with closing(_cuttable(reader, tiling)) as pictures:
+        for path, pixels, grid in pictures:  # enumerate would hold on to each
+            count += 1
+            if pixels is not None and grid is not None:
                 depth = 3 if channels == 3 else pixels.shape[-1]
-                grid = _grid(tiling, pixels.shape, path)
                 if done + len(grid) > total:
                     raise InputError(f"{path} changed while the pictures were read; do it again")
                 if store is None or depth > store.shape[-1]:
@@ -281,9 +307,10 @@ def cut_files(
                     done += len(part)
                 kept.append(path)
                 grids.append(grid)
+            del pixels  # else it would live on while the next one is waited for
             if progress is not None:
                 progress(count)
-    assert store is not None  # the reader refuses to end without a picture
+    assert store is not None  # no reading ends without a picture
     warn_of(reader.notes, len(files))
     return TiledPictures(Pictures(store[:done]), grids, kept, skipped)
 
@@ -301,19 +328,41 @@ def iter_cut(
     Parameters
     ----------
     paths, skipped, max_pixels
-        As of `recon_anomaly.streams.PictureStream`, which also says what is raised and warned of.
+        As of `recon_anomaly.streams.PictureStream`, which also says what is raised and warned of. A picture that cannot
+        be cut is one that cannot be used.
     tiling : Tiling
         How they are cut.
     channels : int
         Of the tiles, 1 or 3.
     """
     reader = _reader(paths, channels, skipped, max_pixels)
-    with closing(iter(reader)) as pictures:
-        for path, pixels in pictures:
+    with closing(_cuttable(reader, tiling)) as pictures:
+        for path, pixels, _ in pictures:
             if pixels is not None:
                 yield cut_one(pixels, tiling, channels, path)
                 del pixels  # else it would live on while the next one is waited for
     warn_of(reader.notes, len(reader.files))
+
+
+def _cuttable(
+    reader: Reader, tiling: Tiling
+) -> Generator[tuple[Path, NDArray[Any] | None, Grid | None], None, None]:
+    """Give each file with its pixels and tiles, or None for both where it is skipped, as the reader skips what it cannot read."""
+    count = 0
+    with closing(iter(reader)) as pictures:
+        for path, pixels in pictures:
+            try:
+                grid = None if pixels is None else _grid(tiling, pixels.shape, None)
+            except InputError as error:
+                if reader.skipped is None:
+                    raise InputError(f"{path}: {error}") from error
+                reader.skipped.append((path, str(error)))
+                pixels = grid = None
+            count += grid is not None
+            yield path, pixels, grid
+            del pixels  # else it would live on while the next one is waited for
+    if not count:
+        raise reader.none_usable()
 
 
 def _reader(
@@ -333,6 +382,11 @@ def _reader(
         any_size=True,
         max_pixels=max_pixels,
     )
+
+
+def _kept_type(array: NDArray[Any]) -> np.dtype[Any]:
+    dtype = array.dtype.newbyteorder("=")
+    return dtype if dtype in _KEPT else np.dtype(np.float32)
 
 
 def _count(tiling: Tiling, size: tuple[int, int] | None) -> int:

@@ -77,7 +77,7 @@ class TileJudge:
         Raises
         ------
         InputError
-            When the score is NaN or infinite, or the scorer breaks its contract.
+            When the score or the map is NaN or infinite, or the scorer breaks its contract.
         """
         grid = picture.grid
         left, top, width, height = grid.box
@@ -105,8 +105,9 @@ class TileJudge:
         if terms:
             size = grid.looked_at / (grid.tile[0] * grid.tile[1]) if name == "sum" else 1.0
             score += size * float(grid.portions() @ np.array(terms))
-        check_finite(score)
-        return ScoredPicture(score, max(peaks), whole if with_map else None)
+        peak = float(np.max(peaks))  # Python's max passes over NaN
+        check_finite(np.array([score, peak]))
+        return ScoredPicture(score, peak, whole if with_map else None)
 
     def _maps(
         self, picture: CutPicture, pixel_range: PixelRange, terms: list[float]
@@ -148,7 +149,7 @@ def _together(name: str | None, parts: list[tuple[float, int]]) -> float:
         return float(found[0])
     if name == "mean":
         return float(np.average(found, weights=counts))
-    return float(max(found) if name == "max" else sum(found))
+    return float(np.max(found) if name == "max" else sum(found))
 
 
 def scores_and_peaks(

@@ -51,7 +51,7 @@ def fit(
     roi: Annotated[
         str | None,
         typer.Option(
-            help="Look at nothing but a box, in pixels of the files, or the pixels above 0 of a mask file.",
+            help="Look at nothing but a box, in pixels of the upright files, or the pixels above 0 of a mask file.",
             metavar="X,Y,WIDTH,HEIGHT|MASK",
         ),
     ] = None,

@@ -119,6 +119,8 @@ def run_score(
                     located.see(found)
                     for picture in zip(found.paths, found.pixels, found.maps, strict=True):
                         draw(*picture, detector.map_scale_)
+                        del picture
+                del found  # else it would live on while the next one is waited for
                 progress(len(scored) + len(skipped))
             progress(len(scored) + len(skipped))  # the last files may all have been skipped
     values = p_values(np.array(scores), detector.calibration_scores_)

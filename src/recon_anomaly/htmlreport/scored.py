@@ -198,7 +198,11 @@ def _leakage(
 ) -> str:
     """Say how many of the reported pictures stand in the training pictures."""
     height, width, channels = detector.image_shape_
-    size: Any = {"image_size": (height, width), "channels": channels}
+    size: Any = {
+        "image_size": (height, width),
+        "channels": channels,
+        "max_pixels": detector.max_pixels,
+    }
     whatever: Any = "raise" if skipped is None else "skip"
     stores = [read_pictures(part, on_error=whatever, **size) for part in (trained, paths)]
     if skipped is not None:
@@ -294,4 +298,9 @@ def _read(detector: FittedDetector, paths: list[Path]) -> Any:
     with warnings.catch_warnings():
         # What was dropped or converted has been told when they were scored.
         warnings.simplefilter("ignore", PictureWarning)
-        return read_pictures(paths, image_size=(height, width), channels=channels)
+        return read_pictures(
+            paths,
+            image_size=(height, width),
+            channels=channels,
+            max_pixels=detector.max_pixels,
+        )
