@@ -59,7 +59,7 @@ def test_every_model_gives_finite_scores(model, edge):
     _assert_finite(_fitted(model, EDGES[edge]), EDGES[edge])
 
 
-@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("edge", ["black", "one pixel", "one row", "huge"])
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_every_scorer_gives_finite_scores(scorer, edge):
     """Also of pictures that no filter or window fits into."""
