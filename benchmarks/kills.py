@@ -284,7 +284,7 @@ def contents(path: Path) -> Any:
     if path.suffix == ".safetensors":
         with safe_open(path, framework="np") as file:
             header = json.loads(file.metadata()["recon_anomaly"])
-            tensors = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118  # it is no dict
         return without_times(header), tensors
     if path.suffix == ".jsonl":
         records = map(json.loads, path.read_text().splitlines())
@@ -311,7 +311,7 @@ def _run_and_exit(commands: Sequence[Sequence[str]], folder: Path, moment: Momen
     os.chdir(folder)
     os.dup2(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.makedirs("tmp", exist_ok=True)  # noqa: PTH103
+    Path("tmp").mkdir(exist_ok=True)
     os.environ["TMPDIR"] = os.environ["JOBLIB_TEMP_FOLDER"] = str(folder / "tmp")
     tempfile.tempdir = None
     operations = _count_operations(moment)

@@ -105,7 +105,7 @@ def peak(rows: list[Counted]) -> Counted:
 def counted() -> Counted:
     """Return what this process holds now."""
     status = Path("/proc/self/status").read_text().split("RssAnon:")[1]
-    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # a Path for each would be work
     return Counted(int(status.split()[0]) / 2**10, descriptors, threading.active_count())
 
 

@@ -37,7 +37,7 @@ def forged(source, tmp_path):
     def forge(change):
         with safe_open(source, framework="pt") as file:
             header = json.loads(file.metadata()["recon_anomaly"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
         change(header, tensors)
         header["checksum"] = checksum(tensors)
         path = tmp_path / "forged.safetensors"

@@ -241,7 +241,7 @@ def test_a_network_gets_its_shape_and_parameters():
     """As they are; a parameter that the model does not take is named."""
 
     def model(image_shape, depth=1):
-        network = lambda images: (image_shape, depth)  # noqa: E731
+        network = lambda images: (image_shape, depth)  # noqa: E731  # as a plugin may
         network.losses = dict
         return network
 

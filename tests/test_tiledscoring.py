@@ -233,7 +233,7 @@ def read_file(path):
     """Header and tensors."""
     with safe_open(path, framework="pt") as opened:
         header = json.loads(opened.metadata()["recon_anomaly"])
-        return header, {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        return header, {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  # it is no dict
 
 
 def test_saved_as_fitted(tmp_path):

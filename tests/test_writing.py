@@ -230,7 +230,7 @@ def test_a_folder_that_cannot_be_synced_is_no_error_but_a_broken_disk_is(
     sync = os.fsync
 
     def fsync(handle):
-        if not os.path.isfile(f"/dev/fd/{handle}"):  # noqa: PTH113
+        if not os.path.isfile(f"/dev/fd/{handle}"):  # noqa: PTH113  # a Path would be no shorter
             raise OSError(code, os.strerror(code))
         sync(handle)
 

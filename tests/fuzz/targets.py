@@ -61,7 +61,7 @@ def damage_detector(content, rng, folder):
     path.write_bytes(content)
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["recon_anomaly"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
     if way < 0.9:
         header = edited(header, rng)
     else:
