@@ -254,7 +254,7 @@ def run(commands: Sequence[Sequence[str]], folder: Path, moment: Moment | None =
             os.killpg(child, 0)
         except ProcessLookupError:
             break
-        time.sleep(0.05)
+        time.sleep(0.05)  # looked at again until the processes are gone
     else:
         os.killpg(child, signal.SIGKILL)
         sys.exit(f"{commands[0][0]}: processes are left {PATIENCE:.0f} seconds after {moment}")
@@ -371,7 +371,7 @@ def _waited(child: int, seconds: float) -> int | None:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
-        time.sleep(0.002)
+        time.sleep(0.002)  # looked at again until the moment has come
     return None
 
 

@@ -125,7 +125,7 @@ def _sent(connection: HTTPConnection, item: Sent) -> Iterator[Attempt]:
         yield Attempt(item, began, time.monotonic(), response.status, answer)
         if response.status != 429:
             return
-        time.sleep(int(response.headers["Retry-After"]))
+        time.sleep(int(response.headers["Retry-After"]))  # as a client is asked to
 
 
 def faults(attempts: Sequence[Attempt], items: Sequence[Sent], queue: int) -> list[str]:

@@ -104,7 +104,7 @@ def _measured(place: Path, options: argparse.Namespace) -> dict[str, Any]:
     try:
         while process.poll() is None:
             peak = max(peak, anonymous(process.pid).get("RssAnon", 0))
-            time.sleep(SAMPLE_SECONDS)
+            time.sleep(SAMPLE_SECONDS)  # the peak is sampled: RssAnon has no high-water mark
     finally:
         process.kill()
     answer, _ = process.communicate()

@@ -21,7 +21,7 @@ from .errors import SavedFileError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows, where nothing is locked
 
 __all__ = ["claimed_file", "claimed_folder", "remove_left", "sole_use"]
 

@@ -322,7 +322,7 @@ class BaseDetector(FittedDetector):
                     "rule": "contamination",
                     "contamination": self.contamination,
                 }
-        except Exception:
+        except Exception:  # loggers close their run by it, and it goes on
             run.failed = True
             raise
         return run

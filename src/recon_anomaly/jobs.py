@@ -236,7 +236,7 @@ def _follow(owner: int) -> None:
 
     def watch() -> None:
         while os.getppid() == owner:
-            time.sleep(1)
+            time.sleep(1)  # nothing tells a process that the one which started it has ended
         os._exit(1)
 
     threading.Thread(target=watch, name="recon-anomaly-owner", daemon=True).start()

@@ -20,7 +20,7 @@ from .writing import sync
 try:
     import fcntl
 except ImportError:  # Windows has none
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows, where nothing is locked
 
 __all__ = ["Logbook"]
 

@@ -78,7 +78,7 @@ def _configured(function: Callable[..., None]) -> Callable[..., None]:
         *(one.replace(kind=keyword) for one in signature.parameters.values()),
         *(inspect.Parameter(name, keyword, default=None, annotation=a) for name, a in more.items()),
     ]
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     return command
 

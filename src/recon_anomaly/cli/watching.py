@@ -85,7 +85,7 @@ def watch(
                     for row in station.step():
                         if row["label"] == "unreadable":
                             print(f"unreadable: {row['path']}: {row['note']}", file=sys.stderr)
-                    time.sleep(interval)
+                    time.sleep(interval)  # until the next look at the folder
             finally:
                 count = station.counts
                 print(
