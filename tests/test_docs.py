@@ -122,7 +122,7 @@ def test_the_plugin_in_contributing_is_the_one_that_is_tested():
 
 
 def test_the_parts_in_plugins_keep_what_the_page_says(good, capsys):
-    """The Python of docs/plugins.md runs: its hook prints the epoch's weights, scorer and schedule obey the laws."""
+    """The Python of docs/plugins.md runs: its hook prints the weights, scorer and schedule obey the laws, its tests pass."""
     names = {}
     exec("\n".join(_blocks((ROOT / "docs" / "plugins.md").read_text(), "py")), names)
     try:
@@ -132,6 +132,10 @@ def test_the_parts_in_plugins_keep_what_the_page_says(good, capsys):
     assert "cae 1 {'reconstruction': 1.0}" in capsys.readouterr().out
     check_scorer(names["MedianAndLatent"])
     check_schedule(names["tried"])
+    tests = [value for name, value in names.items() if name.startswith("test_")]
+    assert len(tests) == 3
+    for test in tests:
+        test()
 
 
 @pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)

@@ -112,6 +112,7 @@ SKLEARN = {
     "components",
     "judging",
     "scorers",
+    "testing",
 }
 TORCH = {
     "backbones",

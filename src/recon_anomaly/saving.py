@@ -220,14 +220,14 @@ def from_bytes(content: bytes, *, device: str = "auto") -> BaseDetector:
 
 def _header(detector: BaseDetector) -> dict[str, Any]:
     """Return all that is not a tensor; refuse what could not be found again by names."""
-    params = detector.get_params(deep=False)
-    if not isinstance(params["random_state"], int | np.integer | None):
-        params["random_state"] = detector.seed_  # a generator's state is not kept, what it gave is
-    params |= {"checkpoint": None, "verbose": 0}
     if _ESTIMATORS.get(type(detector).__name__) is not type(detector):
         raise SavedFileError(
             f"a {type(detector).__qualname__} cannot be saved; use one of: {', '.join(_ESTIMATORS)}"
         )
+    params = detector.get_params(deep=False)
+    if not isinstance(params["random_state"], int | np.integer | None):
+        params["random_state"] = detector.seed_  # a generator's state is not kept, what it gave is
+    params |= {"checkpoint": None, "verbose": 0}
     for kind, name in detector.names_.items():
         if name is None and params.get(kind, "") is not None:
             raise SavedFileError(

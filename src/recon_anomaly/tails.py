@@ -54,7 +54,7 @@ def peaks_over_threshold(
             f"false_alarm={false_alarm}, tail={tail}: 0 < false_alarm < tail < 1 is wanted"
         )
     start = np.quantile(scores, 1 - tail) if len(scores) else 0.0
-    excesses = scores[scores > start] - start
+    excesses = np.sort(scores[scores > start] - start)  # sums must not depend on the order
     if len(excesses) < FEWEST:
         raise InputError(
             f"{len(excesses)} of {len(scores)} good pictures' scores lie in the tail of {tail:g}, and to fit it at "

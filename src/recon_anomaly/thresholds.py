@@ -159,6 +159,7 @@ def find_threshold(
         As `recon_anomaly.conformal.conformal` says.
     """
     check_rule(rule, **params)
+    scores = np.asarray(scores, np.float64)  # lest a threshold depend on the type that they come in
     labels = np.zeros(len(scores), bool) if anomalous is None else np.asarray(anomalous, bool)
     if rule in NEED_GOOD and labels.all():
         raise InputError(f"rule {rule!r} needs at least one good picture; y has none (+1)")
