@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from recon_anomaly import ReconstructionDetector, SavedFileError, load
-from recon_anomaly.headers import parsed
+from recon_anomaly.headers import parsed, sealed
 from recon_anomaly.weights import checksum
 
 
@@ -41,7 +41,7 @@ def forged(source, tmp_path):
         change(header, tensors)
         header["checksum"] = checksum(tensors)
         path = tmp_path / "forged.safetensors"
-        save_file(tensors, path, metadata={"recon_anomaly": json.dumps(header)})
+        save_file(tensors, path, metadata={"recon_anomaly": sealed(header)})
         return path
 
     return forge

@@ -74,6 +74,7 @@ LAYERS = [  # from the bottom; modules of one layer may import each other unless
         "together",
         "station",
         "tiledinputs",
+        "savedtiles",
     },
     {"benchdata", "settings", "events", "bench", "records", "recordforms", "decisions"}
     | {"cellruns", "gridruns", "readiness"}
@@ -149,6 +150,7 @@ TORCH = {
     "fitted",
     "detector",
     "saving",
+    "savedtiles",
     "testing",
     "scoringgraph",
     "export",

@@ -37,6 +37,7 @@ from recon_anomaly import (
     saving,
 )
 from recon_anomaly.backbones import Backbone
+from recon_anomaly.headers import sealed
 from recon_anomaly.randomness import seeded
 from recon_anomaly.registry import offers, plugin_manager
 from recon_anomaly.scorers.reconstruction_probability import ReconstructionProbability
@@ -77,7 +78,11 @@ def rewrite(path, change):
     """Change the header and tensors of a saved detector, as damage or malice would."""
     header, tensors = read(path)
     change(header, tensors)
-    save_file(tensors, path, metadata={"recon_anomaly": json.dumps(header)})
+    try:
+        text = sealed(header)
+    except ValueError:  # what is no JSON has no checksum
+        text = json.dumps(header)
+    save_file(tensors, path, metadata={"recon_anomaly": text})
 
 
 def assert_same(loaded, detector, X):
@@ -294,7 +299,7 @@ def test_the_header_says_what_the_file_is(good, path):
     detector = named("cvae", scorer="reconstruction-probability").fit(good)
     detector.save(path)
     header, tensors = read(path)
-    assert header["format"] == 5
+    assert header["format"] == 6
     assert header["versions"]["recon-anomaly"] == recon_anomaly.__version__
     assert header["versions"]["torch"] == version("torch")
     assert header["plugins"]["model"]["distribution"] == "recon-anomaly"
@@ -843,15 +848,51 @@ def test_nothing_is_imported_by_a_name_in_the_file(kind, name, saved):
         load(saved)
 
 
+def test_a_changed_digit_of_the_header_is_found(saved):
+    """A threshold that became another one on the disk is damage, and no threshold."""
+    header, _ = read(saved)
+    content = saved.read_bytes()
+    digits = repr(header["offset"]).encode()
+    assert content.count(digits) == 1
+    last = b"1" if digits.endswith(b"2") else b"2"
+    saved.write_bytes(content.replace(digits, digits[:-1] + last))
+    with pytest.raises(SavedFileError, match="the checksum of its header does not fit"):
+        load(saved)
+
+
+def test_no_changed_byte_goes_unnoticed(tmp_path):
+    """Wherever one lies: the file is refused, or the byte means nothing."""
+    path = tmp_path / "a.safetensors"
+    ReconstructionDetector("mean", device="cpu").fit(np.arange(60.0).reshape(10, 3, 2)).save(path)
+    content = path.read_bytes()
+    whole = read(path)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for place in rng.choice(len(content), 150, replace=False):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            load(path)
+        except SavedFileError:
+            refused += 1
+        else:
+            header, tensors = read(path)
+            assert header == whole[0]
+            assert tensors.keys() == whole[1].keys()
+            assert all(torch.equal(tensors[name], whole[1][name]) for name in tensors)
+    assert refused > 100
+
+
 def test_a_newer_format_says_who_wrote_it(saved):
     """The message has both formats and the version that wrote the file."""
 
     def change(header, tensors):
-        header["format"] = 6
+        header["format"] = 7
         header["versions"]["recon-anomaly"] = "9.9"
 
     rewrite(saved, change)
-    with pytest.raises(SavedFileError, match=r"has format 6, this version reads 5; .* 9\.9"):
+    with pytest.raises(SavedFileError, match=r"has format 7, this version reads 6; .* 9\.9"):
         load(saved)
 
 

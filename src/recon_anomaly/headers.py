@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .decoding import MAX_PIXELS
 from .errors import InputError
 from .forms import FINITE, PLAIN, check_form
 
-__all__ = ["check_header", "parsed"]
+__all__ = ["check_header", "check_seal", "parsed", "sealed"]
 
+_SEAL = "header_checksum"
 _HEADER = {
     "checksum": str,
+    _SEAL: str,
     "estimator": str,
     "params": {str: PLAIN},
     "names": {
@@ -41,9 +44,9 @@ _HEADER = {
     "plugins": {str: {"distribution": str, "version": str}},
     "versions": {str: str},
     "frozen_weights": {str: {"checksum": str, "source": (str, None), "stored": bool}},
-    "scorer_names_weights?": bool,
-    "tiling?": (None, {"tile": (int, None), "overlap": int}),
-    "interest?": (None, {"box": [int, int, int, int], "size": (None, [int, int])}),
+    "scorer_names_weights": bool,
+    "tiling": (None, {"tile": (int, None), "overlap": int}),
+    "interest": (None, {"box": [int, int, int, int], "size": (None, [int, int])}),
 }
 _DTYPES = ("uint8", "uint16", "float32")
 
@@ -72,6 +75,53 @@ def parsed(text: str) -> dict[str, Any]:
 
 def _refused(name: str) -> None:
     raise ValueError(f"{name} is no number in JSON")
+
+
+def sealed(header: Mapping[str, Any], default: Callable[[Any], Any] | None = None) -> str:
+    """Return the JSON text of a header, with a checksum of all else that it holds.
+
+    It tells damage, such as a threshold of which a digit changed on the disk, and no malice: whoever writes a header may
+    seal it.
+
+    Parameters
+    ----------
+    header : mapping
+        A checksum that it has already is not looked at.
+    default : callable, optional
+        Makes what is no JSON into what is, as for `json.dumps`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When there is no JSON for it.
+
+    Examples
+    --------
+    >>> check_seal(parsed(sealed({"offset": 0.5})))
+    >>> check_seal(parsed(sealed({"offset": 0.5}).replace("0.5", "0.7")))
+    Traceback (most recent call last):
+    ValueError: the checksum of its header does not fit
+    """
+    # As it is read back: numbers and names of other types have become JSON's.
+    plain = json.loads(json.dumps(header, allow_nan=False, default=default))
+    return json.dumps(plain | {_SEAL: _digest(plain)})
+
+
+def check_seal(header: Mapping[str, Any]) -> None:
+    """Refuse a header that is not as it was sealed.
+
+    Raises
+    ------
+    ValueError
+        It says so.
+    """
+    if _digest(header) != header[_SEAL]:
+        raise ValueError("the checksum of its header does not fit")
+
+
+def _digest(header: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in header.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def check_header(header: Mapping[str, Any]) -> None:

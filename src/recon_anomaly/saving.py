@@ -26,23 +26,22 @@ from .devices import choose_device
 from .errors import PluginError, SavedFileError, WeightsError, WeightsWarning
 from .estimators import CAE, CVAE, TCAE, TCVAE, VAE, ReconstructionDetector
 from .fingerprints import BYTES
-from .headers import check_header, parsed
+from .headers import check_header, check_seal, parsed, sealed
 from .history import History
 from .images import PixelRange
-from .interest import Interest, interest_of
 from .protocols import ImageShape
 from .randomness import seeded
 from .rationing import Ration
 from .registry import build, build_network, find
+from .savedtiles import described, mask_of, tiling_from
 from .scoring import exact, make_noise, maps_and_terms, reduce_map, uses_of
 from .store import free_memory
-from .tiles import Tiling, checked_overlap
 from .weights import checksum, is_missing_file
 from .writing import whole_file
 
 __all__ = ["from_bytes", "load", "save", "to_bytes"]
 
-FORMAT = 5
+FORMAT = 6
 _KEY = "recon_anomaly"
 _FILE = "detector.safetensors"
 _SPARE, _SPARE_TENSORS = 2**28, 4096
@@ -92,7 +91,7 @@ def save(
         | (frozen_of_scorer if self_contained else {}),
         "detector": {name: torch.from_numpy(getattr(detector, f"{name}_")) for name in _ARRAYS}
         | ({} if detector.noise_ is None else {"noise": detector.noise_})
-        | _mask(detector.tiling_),
+        | mask_of(detector.tiling_),
     }
     backbones = {
         name: module
@@ -127,7 +126,7 @@ def save(
         and not frozen_of_scorer.keys() <= parts["scorer"].keys(),
     }
     try:
-        text = json.dumps(header, allow_nan=False, default=_plain)
+        text = sealed(header, default=_plain)
     except (TypeError, ValueError) as error:
         raise SavedFileError(f"a parameter cannot be saved as JSON: {error}") from error
     if not detector._ranks.first:
@@ -250,8 +249,7 @@ def _header(detector: BaseDetector) -> dict[str, Any]:
         "params": params,
         "names": detector.names_,
         "image_shape": detector.image_shape_,
-        "tiling": _cut(detector.tiling_),
-        "interest": _interest(detector.tiling_),
+        **described(detector.tiling_),
         "feature_names": None if columns is None else list(columns),
         "pixel_range": detector.pixel_range_._asdict(),
         "offset": detector.offset_,
@@ -279,6 +277,7 @@ def _restored(
 ) -> BaseDetector:
     """Return the detector of a header and its tensors; raises whatever a wrong entry causes."""
     check_header(header)
+    check_seal(header)
     flat = {
         f"{part}.{name}": tensor
         for part, state in tensors.items()
@@ -290,7 +289,7 @@ def _restored(
     image_shape = tuple(header["image_shape"])
     backbones = header["frozen_weights"]
     frozen = {name: said for name, said in backbones.items() if not said["stored"]}
-    if weights is not None and not frozen and not header.get("scorer_names_weights"):
+    if weights is not None and not frozen and not header["scorer_names_weights"]:
         raise SavedFileError(f"{path} names no frozen weights, so weights={weights} has no place")
     builder = _offered(path, header, "model").load()
     ration = Ration(
@@ -340,7 +339,7 @@ def _restored(
     for name, array in _arrays(tensors["detector"]).items():
         setattr(detector, f"{name}_", array)
     detector.image_shape_ = image_shape
-    detector.tiling_ = _tiling(detector, header, tensors["detector"])
+    detector.tiling_ = tiling_from(header, tensors["detector"])
     detector.n_features_in_ = int(np.prod(image_shape))
     if header["feature_names"] is not None:
         detector.feature_names_in_ = np.array(header["feature_names"], dtype=object)
@@ -458,7 +457,7 @@ def _scorer(
 ) -> Any:
     """Build the scorer of a file; ``weights`` are for it if ``required``, else only where they are the right ones."""
     params = dict(detector.scorer_params or {})
-    if weights is not None and header.get("scorer_names_weights"):
+    if weights is not None and header["scorer_names_weights"]:
         if is_missing_file(weights):
             raise WeightsError(f"the weights file {weights} does not exist")
         named = params | {"weights": os.fspath(weights)}
@@ -495,56 +494,6 @@ def _arrays(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != BYTES:
         raise ValueError(f"its hashes of training pictures are no rows of {BYTES} bytes")
     return found
-
-
-def _cut(tiling: Tiling | None) -> dict[str, Any] | None:
-    """Return the tiles that it was fitted on: parameters may have been set since. What each is brought to is image_shape."""
-    return None if tiling is None else {"tile": tiling.tile, "overlap": tiling.overlap}
-
-
-def _interest(tiling: Tiling | None) -> dict[str, Any] | None:
-    """Return the region of interest, but for the mask, which is a tensor: its file may not be where this one is read."""
-    if tiling is None or tiling.interest is None:
-        return None
-    return {"box": tiling.interest.box, "size": tiling.interest.size}
-
-
-def _mask(tiling: Tiling | None) -> dict[str, torch.Tensor]:
-    """Return the mask of the region of interest, eight pixels a byte, if there is one."""
-    if tiling is None or tiling.interest is None or tiling.interest.mask is None:
-        return {}
-    return {"roi_mask": torch.from_numpy(np.packbits(tiling.interest.mask))}
-
-
-def _tiling(
-    detector: BaseDetector, header: dict[str, Any], tensors: dict[str, torch.Tensor]
-) -> Tiling | None:
-    """Return how a loaded detector cuts pictures; raises whatever a wrong entry causes."""
-    if "tiling" in header:
-        cut, said = header["tiling"], header["interest"]
-    else:  # of an older file: the parameters have to stand for it
-        said = header.get("interest")
-        if (detector.roi is None) != (said is None):
-            raise ValueError("its region of interest and its parameter roi do not fit")
-        cut = {"tile": detector.tile, "overlap": detector.overlap}
-        cut = None if said is None and detector.tile is None else cut
-    if (cut is None or cut["tile"] is None) and (cut is None) != (said is None):
-        raise ValueError("its tiles and its region of interest do not fit")
-    if cut is None:
-        return None
-    interest = None if said is None else interest_of(list(said["box"]))
-    if interest is not None and said["size"] is not None:
-        height, width = (int(side) for side in said["size"])
-        interest.check((height, width))
-        _, _, wide, tall = interest.box
-        bits = np.unpackbits(tensors["roi_mask"].numpy())
-        if not 0 <= len(bits) - wide * tall < 8:
-            raise ValueError("its mask of the region of interest does not fill its box")
-        mask = bits[: wide * tall].reshape(tall, wide).astype(bool)
-        interest = Interest(interest.box, mask, (height, width))
-    tile = cut["tile"]
-    overlap = 0 if tile is None else checked_overlap(tile, cut["overlap"])
-    return Tiling(tile, overlap, interest, detector.image_shape_[:2])
 
 
 def _tuples(value: Any) -> Any:

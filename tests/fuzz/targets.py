@@ -22,6 +22,7 @@ from recon_anomaly import load
 from recon_anomaly.checkpoints import Checkpoint
 from recon_anomaly.cli.configuring import settings_of
 from recon_anomaly.decoding import decode
+from recon_anomaly.headers import sealed
 from recon_anomaly.htmlreport.recorded import choose_row
 from recon_anomaly.records import read_records
 from recon_anomaly.report import tables
@@ -67,11 +68,13 @@ def damage_detector(content, rng, folder):
     else:
         name = rng.choice(sorted(tensors))
         tensors[name] = _changed(tensors[name], rng)
-    if isinstance(header, dict):
-        header["checksum"] = checksum(tensors)
     try:
-        save_file(tensors, path, metadata={"recon_anomaly": json.dumps(header)})
-    except (RecursionError, UnicodeEncodeError):
+        if isinstance(header, dict):  # signed anew, or nothing else of it would be looked at
+            text = sealed(header | {"checksum": checksum(tensors)})
+        else:
+            text = json.dumps(header)
+        save_file(tensors, path, metadata={"recon_anomaly": text})
+    except (RecursionError, ValueError):
         return damaged(content, rng)
     return path.read_bytes()
 
