@@ -1,6 +1,6 @@
 """Run the README's first Python block as it stands, on drawn pictures in the folders that it names.
 
-    python quickstart.py README.md
+python quickstart.py README.md
 """
 
 import re

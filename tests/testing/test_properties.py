@@ -27,7 +27,7 @@ RULE_PARAMS = {
     "value": {"threshold": 1.5},
 }
 CLOSED = ("brightness", "feature-pca", "mean", "nearest", "pca")
-# A second for each case, which is enough for the fixed ones; the others are drawn in the slow run.
+# A second for each case: the fixed ones are enough by default, and fewer others are drawn in the slow run.
 COSTLY = ("feature-ae", "feature-pca", "fused", "perceptual", "tcae", "tcvae")
 
 
@@ -51,9 +51,12 @@ def drawn(check, examples, strategy):
 
 
 def few_and_many(names):
-    """Each name with few examples, and in the slow run with a hundred."""
+    """Each name with few examples, and in the slow run with a hundred, or ten where each takes a second."""
     few = [pytest.param(name, 6, id=name) for name in names if name not in COSTLY]
-    many = [pytest.param(name, 100, id=f"{name}-many", marks=pytest.mark.slow) for name in names]
+    many = [
+        pytest.param(name, 10 if name in COSTLY else 100, id=f"{name}-many", marks=pytest.mark.slow)
+        for name in names
+    ]
     return pytest.mark.parametrize(("name", "examples"), few + many)
 
 
@@ -131,4 +134,5 @@ def test_a_detector_of_every_model_passes(name):
 @pytest.mark.parametrize("name", names("model"))
 def test_a_detector_of_every_model_on_any_pictures(name):
     """The same, of any shape, type and number, also black and all alike."""
-    drawn(lambda case: check_detector(detector(name), case=case), 20, cases(largest=12))
+    examples = 5 if name in COSTLY else 20
+    drawn(lambda case: check_detector(detector(name), case=case), examples, cases(largest=12))
