@@ -57,7 +57,14 @@ MOST_KILLS = 6
 """Of one run, before it is let through and compared."""
 PATIENCE = 600.0
 """Seconds that a run may take, and then that processes may take to follow the one that was killed."""
-VARIES = {"seconds", "fit_seconds", "milliseconds_per_picture", "process_peak_memory_mib", "date"}
+VARIES = {
+    "header_checksum",
+    "seconds",
+    "fit_seconds",
+    "milliseconds_per_picture",
+    "process_peak_memory_mib",
+    "date",
+}
 HOW = ("time", "operation", "byte", "SIGINT", "SIGTERM")
 TOLD = {130: "interrupted", 143: "terminated"}
 """What a command that a signal ends says, by its code."""
