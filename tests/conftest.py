@@ -7,6 +7,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # on tiny pictures two threads mo
 os.environ["SCIPY_ARRAY_API"] = "1"  # before scikit-learn: it skips two of its checks otherwise
 os.environ["RECON_ANOMALY_PLUGINS"] = ""  # a stray plugin must not change a test; acme is asked for
 
+import copy
+import functools
 import shutil
 import signal
 import subprocess
@@ -141,6 +143,34 @@ def drawn_weights(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECON_ANOMALY_WEIGHTS", str(path.parent))
         yield path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def traced_once():
+    """Each pretrained network is traced once, and copied from then on: tracing takes longer than most tests."""
+    if "torch" not in sys.modules:  # no test of this run has a network
+        yield
+        return
+    from recon_anomaly import backbones
+
+    trace, measure = backbones._cut, backbones._channels_and_strides
+    traced, shapes = functools.cache(trace), {}
+
+    def cut_of(name, layers, device="meta"):
+        if device != "meta":  # weights are drawn there, each time others
+            return trace(name, layers, device)
+        return copy.deepcopy(traced(name, layers))
+
+    def shapes_of(cut, what):
+        if what not in shapes:
+            shapes[what] = measure(cut, what)
+        return shapes[what]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbones, "_cut", cut_of)
+        patch.setattr(backbones, "_channels_and_strides", shapes_of)
+        patch.setattr(backbones, "_networks", functools.cache(backbones._networks))
+        yield
 
 
 @pytest.fixture(scope="session")
