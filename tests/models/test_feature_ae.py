@@ -10,12 +10,6 @@ from torch import nn
 from recon_anomaly import ReconstructionDetector
 from recon_anomaly.errors import InputError
 from recon_anomaly.models.feature_ae import FeatureAutoencoder
-from recon_anomaly.testing import check_model
-
-
-def test_the_contract_holds():
-    """It passes the checks for plugin authors."""
-    check_model("feature-ae")
 
 
 def test_the_layers_narrow_and_widen_again():
