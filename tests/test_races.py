@@ -1,5 +1,6 @@
 """Branches of a training: what they start from, who survives a rung, who goes on, and resuming inside."""
 
+import functools
 import json
 import math
 
@@ -300,12 +301,18 @@ def test_a_divergence_in_the_last_branch_ends_at_the_planned_epoch(monkeypatch):
 # Resuming ------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def undisturbed(stages):
+    """The schedule of these stages, a race where there is one, and a run of it."""
+    schedule = Forking(rungs=((stages[0][1] - 1, 2),) if len(stages) == 1 else (), stages=stages)
+    return schedule, trained(schedule)[0]
+
+
 @pytest.mark.parametrize("killed_after", range(1, 15))
 @pytest.mark.parametrize("stages", [((2, 6),), ((1, 3), (3, 6))])
 def test_a_run_that_is_killed_inside_a_branch_goes_on_bit_for_bit(tmp_path, killed_after, stages):
     """Whatever epoch of whatever branch was the last, weights, history and losers are an undisturbed run's."""
-    schedule = Forking(rungs=((stages[0][1] - 1, 2),) if len(stages) == 1 else (), stages=stages)
-    whole, _ = trained(schedule)
+    schedule, whole = undisturbed(stages)
     state, plan = fresh(schedule, 6)
     checkpoint = Checkpoint(tmp_path, {})
     count = 0
