@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -87,19 +88,36 @@ def run_in_openvino(path, pixels):
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def programs():
+    """What torch made of the graphs that were exported."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, programs):
     """Make a detector and its graph once for each set of arguments."""
-    made = {}
+    made, trace = {}, export._program
 
     def make(*names, **params):
         key = repr((names, params))
         if key not in made:
             detector = fitted(*names, **params)
             path = tmp_path_factory.mktemp("graphs") / "graph.onnx"
-            made[key] = detector, detector.export_onnx(path)
+            with pytest.MonkeyPatch.context() as patch:
+                kept = partial(programs.setdefault, names)
+                patch.setattr(export, "_program", lambda *graph: kept(trace(*graph)))
+                made[key] = detector, detector.export_onnx(path)
         return made[key]
 
     return make
+
+
+@pytest.fixture
+def cae(exported, programs, monkeypatch):
+    """A detector whose graph is not traced again, which takes seconds."""
+    detector, _ = exported("cae", "mse")
+    monkeypatch.setattr(export, "_program", lambda *_: programs["cae", "mse"])
+    return detector
 
 
 def assert_alike(detector, found, pixels):
@@ -173,16 +191,15 @@ def test_the_metadata_say_what_the_graph_is(exported):
     }
 
 
-def test_a_graph_that_disagrees_does_not_replace_one_that_is_there(exported, tmp_path, monkeypatch):
+def test_a_graph_that_disagrees_does_not_replace_one_that_is_there(cae, tmp_path, monkeypatch):
     """The old file stays, and nothing else is left in the folder."""
-    detector, _ = exported("cae", "mse")
     path = tmp_path / "graph.onnx"
     path.write_text("an older one")
     other = fitted("cae", "mse")
     other.network_.decoder[-1].bias.data += 0.5
-    monkeypatch.setattr(detector, "iter_scores", other.iter_scores)
+    monkeypatch.setattr(cae, "iter_scores", other.iter_scores)
     with pytest.raises(InputError, match="scores otherwise than the detector"):
-        export_onnx(detector, path)
+        export_onnx(cae, path)
     assert path.read_text() == "an older one"
     assert [file.name for file in tmp_path.iterdir()] == ["graph.onnx"]
 
@@ -197,30 +214,28 @@ def test_a_graph_that_decides_otherwise_is_refused(exported, tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_of_many_bytes_stand_beside_the_graph(exported, tmp_path, monkeypatch):
+def test_weights_of_many_bytes_stand_beside_the_graph(cae, tmp_path, monkeypatch):
     """Where they are too large for one file they have one of their own, which the graph finds."""
-    detector, _ = exported("cae", "mse")
-    monkeypatch.setattr(export, "LARGEST", 100)
-    written = detector.export_onnx(tmp_path / "graph.onnx")
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "LARGEST", 100)
+        written = cae.export_onnx(tmp_path / "graph.onnx")
     assert written.weights.parent == tmp_path
     assert written.weights.stat().st_size > 0
     assert sorted(tmp_path.iterdir()) == sorted([written.path, written.weights])
     pixels = pictures(3, 1)
-    assert_alike(detector, run(written.path, pixels), pixels)
+    assert_alike(cae, run(written.path, pixels), pixels)
     (tmp_path / "graph.onnx.mine.data").write_bytes(b"not the graph's")
-    monkeypatch.undo()
-    detector.export_onnx(tmp_path / "graph.onnx")
+    cae.export_onnx(tmp_path / "graph.onnx")
     names = [path.name for path in sorted(tmp_path.iterdir())]
     assert names == ["graph.onnx", "graph.onnx.mine.data"]
 
 
-def test_weights_go_with_a_graph_that_fails(exported, tmp_path, monkeypatch):
+def test_weights_go_with_a_graph_that_fails(cae, tmp_path, monkeypatch):
     """Neither file is left where the check fails."""
-    detector, _ = exported("cae", "mse")
     monkeypatch.setattr(export, "LARGEST", 100)
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     with pytest.raises(InputError, match="nothing was written"):
-        detector.export_onnx(tmp_path / "graph.onnx")
+        cae.export_onnx(tmp_path / "graph.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
