@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from recon_anomaly.errors import InputError, SavedFileError
@@ -37,6 +38,12 @@ def record(model="pca", **changes):
         "labels": labels,
         "decisions": {"quantile": {"threshold": 1.5}},
     } | changes
+
+
+@pytest.fixture
+def unpainted(monkeypatch):
+    """Files are empty: what is asked is which there are, and painting takes most of the time."""
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: Path(path).touch())
 
 
 def names(records, folder):
@@ -71,6 +78,7 @@ def test_a_test_set_has_two_files(tmp_path):
         check_png(path)
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
@@ -90,6 +98,7 @@ def test_other_test_sets_are_other_plots(tmp_path, changes, name):
     assert second == f"{name}-scores.png"
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
@@ -109,6 +118,7 @@ def test_ways_to_train_share_a_plot(tmp_path, changes, name):
     ]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_one_class_has_no_curves(tmp_path):
     """Where all test pictures are good, the histograms alone are drawn."""
     only_good = record(labels=[0] * 20)
@@ -121,6 +131,7 @@ def test_no_scores_draw_nothing(tmp_path):
     assert names([], tmp_path / "b") == []
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize("name", ["../../up", "a/b\\c:d", ".hidden", "ümlaut * ?", "x" * 400, ".."])
 def test_file_names_are_safe(tmp_path, name):
     """Whatever the data set is called, files lie in the folder, have safe names and can be written."""
