@@ -1,6 +1,7 @@
 """What a report holds, from detectors and from records, before any browser sees it."""
 
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -246,20 +247,29 @@ def test_a_page_is_whole_or_absent(tmp_path, monkeypatch):
     ]
 
 
+@pytest.fixture(scope="module")
+def benched():
+    """The folder and the records of the bench that `run_of` copies, once there are any."""
+    return []
+
+
 @pytest.fixture
-def run_of(tmp_path, good, bad):
+def run_of(tmp_path, tmp_path_factory, benched, good, bad):
     """A labelled set, and the records of two models on it."""
-    root = _folder(tmp_path / "set", {"good": good, "bad": bad})
-    records = run_bench(
-        root,
-        models=["mean", "pca"],
-        scorers=["mse", "l1"],
-        corruptors=["gaussian"],
-        image_size=16,
-        out=tmp_path / "bench.jsonl",
-        keep_detectors=tmp_path / "kept",
-    )
-    return root, records
+    if not benched:
+        place = tmp_path_factory.mktemp("benched")
+        records = run_bench(
+            _folder(place / "set", {"good": good, "bad": bad}),
+            models=["mean", "pca"],
+            scorers=["mse", "l1"],
+            corruptors=["gaussian"],
+            image_size=16,
+            out=place / "bench.jsonl",
+            keep_detectors=place / "kept",
+        )
+        benched += place, records
+    shutil.copytree(benched[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "set", benched[1]
 
 
 def test_a_record_becomes_a_report(run_of):
