@@ -244,7 +244,7 @@ def browser():
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its processes are never quite idle, so they end with the file
 def started_cluster():
     """A Dask cluster of two worker processes on this machine, of one thread each."""
     distributed = pytest.importorskip("distributed")
