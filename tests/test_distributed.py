@@ -214,18 +214,32 @@ def test_a_race_with_a_checkpoint_goes_on_in_two_processes(trained):
     assert not list((trained / "2" / "together").glob("branch-*"))
 
 
-def test_the_command_trains_in_two_processes_and_talks_once(tmp_path, save, gray):
+@pytest.mark.parametrize(
+    "start", ["its launcher", pytest.param("torchrun", marks=pytest.mark.slow)]
+)
+def test_the_command_trains_in_two_processes_and_talks_once(tmp_path, save, gray, forked, start):
     """Under torchrun ``fit`` writes one file, and what it says is said once."""
     for number in range(8):
         save(f"{number}.png", gray(number, (12, 12)))
-    out = tmp_path / "out.safetensors"
-    done = torchrun(
-        "recon_anomaly", "fit", tmp_path, "-o", out, "--epochs", 1, "--image-size", 12,
-        "--device", "cpu", "--json",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("cae on 8 pictures") == 1
-    assert json.loads(done.stdout)["pictures"] == 8
+    out, text = tmp_path / "out.safetensors", tmp_path / "out.json"
+    command = ["recon_anomaly", "fit", tmp_path, "-o", out, "--epochs", 1, "--image-size", 12]
+    command += ["--device", "cpu", "--json"]
+    if start == "torchrun":
+        done = torchrun(*command)
+        assert done.returncode == 0, done.stderr
+        stdout, stderr = done.stdout, done.stderr
+    else:
+        script = tmp_path / "start.py"
+        script.write_text(
+            "import runpy, sys; "
+            f"sys.stdout = open({str(text)!r}, 'a'); sys.argv = {[str(word) for word in command]}; "
+            "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+        )
+        failed, stderr = forked(script)
+        assert failed is None, stderr
+        stdout = text.read_text()
+    assert stderr.count("cae on 8 pictures") == 1
+    assert json.loads(stdout)["pictures"] == 8
     assert len(recon_anomaly.load(out).history_) == 1
 
 
