@@ -3,6 +3,7 @@
 import argparse
 import functools
 import importlib
+import json
 import re
 import runpy
 import sys
@@ -29,9 +30,37 @@ def run(monkeypatch, capsys):
     return go
 
 
-def test_scoring_is_measured_beside_its_parts(run, monkeypatch):
-    """Four rows have pictures a second that fit their times, and the ratios are those of the printed times."""
+class Here:
+    """A worker in this process, since another would take seconds to import torch."""
+
+    def __init__(self, script, **settings):
+        prepare = runpy.run_path(str(BENCHMARKS / "peers" / script))["prepare"]
+        self.about, self._measures = prepare(json.loads(json.dumps(settings)))
+
+    def ask(self, line="go"):
+        return json.loads(json.dumps(self._measures[line]()))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+@pytest.fixture
+def workers_here(monkeypatch):
+    """Workers prepare and measure in this process; its number of threads is left as it was."""
+    monkeypatch.syspath_prepend(BENCHMARKS / "peers")
     monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(importlib.import_module("timing"), "Worker", Here)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("workers_here")
+def test_scoring_is_measured_beside_its_parts(run):
+    """Four rows have pictures a second that fit their times, and the ratios are those of the printed times."""
     options = ["--pictures", "3", "--image-size", "16", "--channels", "1", "--batch-size", "2"]
     text = run("scoring.py", "--model", "vae", "--rounds", "1", "--threads", "1", *options)
     assert text.startswith("vae, 3 pictures of 16x16x1, batch size 2, 1 rounds\n")
@@ -79,8 +108,10 @@ def test_an_exported_graph_is_measured_beside_pytorch(run, monkeypatch):
 
 
 @pytest.mark.parametrize("model", [pytest.param("cae", marks=pytest.mark.slow), "cvae"])
-def test_training_is_measured_where_all_compute_the_same(run, monkeypatch, model):
+def test_training_is_measured_where_all_compute_the_same(run, monkeypatch, request, model):
     """Library, plain and best loop start from the same losses, and the ratios are those of the printed times."""
+    if model == "cvae":
+        request.getfixturevalue("workers_here")
     monkeypatch.syspath_prepend(BENCHMARKS)
     options = ["--pictures", "6", "--image-size", "16", "--batch-size", "2", "--channels", "1"]
     only = ["--only", "a32", "c", "d32", "--rounds", "1", "--threads", "1"]
@@ -147,9 +178,9 @@ def test_a_cold_start_is_split_into_its_parts(run, monkeypatch):
     )
 
 
-def test_a_profile_adds_up(run, monkeypatch):
+@pytest.mark.usefixtures("workers_here")
+def test_a_profile_adds_up(run):
     """The groups of operators and what is outside them are the step, and convolutions are among them."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
     options = ["--pictures", "6", "--image-size", "16", "--batch-size", "2", "--threads", "1"]
     text = run("training.py", "--profile", *options)
     rows = dict(re.findall(r"^(.+?) +([-\d.]+) +[-\d.]+%$", text, re.M))
@@ -167,6 +198,29 @@ def test_a_worker_that_fails_ends_the_benchmark_with_what_it_said(monkeypatch, t
     (tmp_path / "broken.py").write_text("raise ValueError('no such thing')")
     with pytest.raises(SystemExit, match=r"(?s)broken\.py ended:.*no such thing"):
         timing.Worker("broken.py")
+
+
+def test_a_worker_answers_each_line(monkeypatch, tmp_path):
+    """It says what it is once it has its settings, and each word has its measurement; prints go elsewhere."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    timing = importlib.import_module("timing")
+    peers = timing.PEERS
+    monkeypatch.setattr(timing, "PEERS", tmp_path)
+    (tmp_path / "counting.py").write_text(
+        f"import sys; sys.path.insert(0, {str(peers)!r})\n"
+        "from answering import answer\n"
+        "def prepare(settings):\n"
+        "    print('not an answer')\n"
+        "    return settings, {'go': lambda: {'ms': 1.5}, 'profile': lambda: {'ms': 2.5}}\n"
+        "answer(prepare)\n"
+    )
+    with timing.Worker("counting.py", threads=1) as worker:
+        assert worker.about == {"threads": 1}
+        assert [worker.ask(), worker.ask("profile"), worker.ask()] == [
+            {"ms": 1.5},
+            {"ms": 2.5},
+            {"ms": 1.5},
+        ]
 
 
 def test_workers_take_turns_and_the_first_round_does_not_count(monkeypatch):
