@@ -65,8 +65,13 @@ def test_pictures_are_mapped_and_not_copied(tmp_path, monkeypatch):
     mapped[:] = rng.integers(0, 256, mapped.shape)
     large = np.array(mapped[::-1])
     views = [Pictures(mapped[:17]).take([16, 3]), Pictures(large).take([1]), Pictures(large)]
+    (processes := tmp_path / "processes").mkdir()
 
     def seen(shared, task):
+        (processes / str(os.getpid())).touch()
+        until = time.monotonic() + 60
+        while len(list(processes.iterdir())) < 2 and time.monotonic() < until:
+            time.sleep(0.01)  # until the other process has a task, too
         arrays = [pictures.array for pictures in shared]
         files = {getattr(array, "filename", None) for array in arrays}
         shapes = [array.shape for array in arrays]
@@ -84,6 +89,7 @@ def test_pictures_are_mapped_and_not_copied(tmp_path, monkeypatch):
         assert checksums == [pictures.checksum() for pictures in views]
 
 
+@pytest.mark.usefixtures("kept_processes")
 def test_what_a_task_raises_is_raised():
     """As it was, so that an error of the input stays one."""
 
@@ -107,6 +113,7 @@ def test_a_process_that_is_killed_is_an_error():
     assert sorted(_collected(2, lambda shared, task: task, None, [1, 2])) == [1, 2]
 
 
+@pytest.mark.usefixtures("kept_processes")
 def test_leaving_early_stops_the_processes():
     """Whoever has enough is not kept waiting for the tasks that run."""
 
