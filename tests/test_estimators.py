@@ -28,12 +28,12 @@ from recon_anomaly import (
 from recon_anomaly.detector import BaseDetector
 
 CHECKED = [
-    CAE(epochs=1),
+    CAE(epochs=1, batch_size=64),
     CVAE(epochs=1),
     ReconstructionDetector("pca"),
     CVAE(epochs=1, scorer="reconstruction-probability", scorer_params={"draws": 4}),
-    TCAE(epochs=1),
-    TCVAE(epochs=1),
+    TCAE(epochs=1, batch_size=64),
+    TCVAE(epochs=1, batch_size=64),
     VAE(epochs=1, latent_size=4, kernels=(4,)),
     VAE(epochs=1, latent_size=4, likelihood="bernoulli"),
     AutoDetector(candidates=(("pca", {}),), scorers=("mse",)),
