@@ -44,6 +44,7 @@ LONG += [
     "test_clusters",
     "test_benchmarks_memory",
     "test_synthetic",
+    "test_properties",
 ]
 
 # What processes that tests fork have imported already: it takes each of them seconds.
