@@ -57,7 +57,7 @@ def parsed(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When it is none: NaN and infinite numbers are not JSON, either.
+        When it is none, names an entry twice, or has numbers that are NaN or too large for a float.
 
     Examples
     --------
@@ -65,7 +65,9 @@ def parsed(text: str) -> dict[str, Any]:
     {'offset': 0.5}
     """
     try:
-        found = json.loads(text, parse_constant=_refused)
+        found = json.loads(
+            text, parse_constant=_refused, parse_float=_finite, object_pairs_hook=_each_once
+        )
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(found, dict):
@@ -75,6 +77,19 @@ def parsed(text: str) -> dict[str, Any]:
 
 def _refused(name: str) -> None:
     raise ValueError(f"{name} is no number in JSON")
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{text[:40]} is too large")
+    return number
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has an entry twice")
+    return found
 
 
 def sealed(header: Mapping[str, Any], default: Callable[[Any], Any] | None = None) -> str:

@@ -127,7 +127,7 @@ def save(
     }
     try:
         text = sealed(header, default=_plain)
-    except (TypeError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise SavedFileError(f"a parameter cannot be saved as JSON: {error}") from error
     if not detector._ranks.first:
         return

@@ -1,8 +1,8 @@
 """Conformance checks for plugin authors: plain functions, each a law in one sentence.
 
 ``check_model("my-model")`` and its siblings raise AssertionError with the law that does not hold. The
-built-ins pass the same checks. Each takes a `Case`, pictures of one shape, type and number; hypothesis finds
-the case that breaks a law among all that `cases` makes.
+built-ins pass the same checks. Those that look at pictures take a `Case`, pictures of one shape, type and number; hypothesis
+finds the case that breaks a law among all that `cases` makes.
 
 Examples
 --------
@@ -27,6 +27,7 @@ from .thresholds import check_threshold
 
 __all__ = [
     "CASES",
+    "CHECKS",
     "Case",
     "cases",
     "check_corruptor",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CASES", "Case", "cases", "scores_and_labels"]
 
+_DTYPES = ("float32", "uint8", "uint16", "float64")
+_CONTENTS = ("noise", "alike", "black")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -38,6 +41,11 @@ class Case:
     seed : int
         Of the noise.
 
+    Raises
+    ------
+    InputError
+        For other values.
+
     Examples
     --------
     >>> case = Case(4, 6, 3, dtype="uint8", count=5)
@@ -53,6 +61,15 @@ class Case:
     batch_size: int = 1
     content: str = "noise"
     seed: int = 3
+
+    def __post_init__(self) -> None:
+        least = min(self.height, self.width, self.count, self.batch_size)
+        if least < 1 or self.channels not in (1, 3):
+            raise InputError(
+                f"{self}: sides, count and batch_size of at least 1, and 1 or 3 channels are wanted"
+            )
+        if self.dtype not in _DTYPES or self.content not in _CONTENTS:
+            raise InputError(f"{self}: one of {_DTYPES} and one of {_CONTENTS} are wanted")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -119,10 +136,10 @@ def cases(largest: int = 24) -> SearchStrategy[Case]:
         height=sides,
         width=sides,
         channels=draw.sampled_from([1, 3]),
-        dtype=draw.sampled_from(["float32", "uint8", "uint16", "float64"]),
+        dtype=draw.sampled_from(_DTYPES),
         count=draw.integers(4, 9),
         batch_size=draw.integers(1, 9),
-        content=draw.sampled_from(["noise", "alike", "black"]),
+        content=draw.sampled_from(_CONTENTS),
         seed=draw.integers(0, 2**32 - 1),
     )
 

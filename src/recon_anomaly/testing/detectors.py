@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from recon_anomaly.errors import SavedFileError
 from recon_anomaly.saving import from_bytes, to_bytes
 
 from .cases import CASES, Case
@@ -18,16 +17,17 @@ from .laws import law
 __all__ = ["check_detector"]
 
 
-def check_detector(detector: Any, *, case: Case | None = None) -> None:
+def check_detector(detector: Any, *, case: Case | None = None, saved: bool = True) -> None:
     """Check what holds for every detector: it is fitted, scores in any order and in parts, is saved and loaded.
 
     Parameters
     ----------
     detector : ReconstructionDetector or another of the estimators
-        With its parameters. It is left as it is: two clones of it are fitted in each case. One that cannot be saved, such as one
-        with a model that has no name, is not.
+        With its parameters. It is left as it is: two clones of it are fitted in each case.
     case : Case, optional
         The pictures; by default one after the other of `CASES`.
+    saved : bool
+        False for one that cannot be saved, such as one with a model that has no name.
 
     Examples
     --------
@@ -35,10 +35,10 @@ def check_detector(detector: Any, *, case: Case | None = None) -> None:
     >>> check_detector(CAE(kernels=(4,), epochs=1, device="cpu"))
     """
     for one in CASES if case is None else (case,):
-        _check_on(detector, one)
+        _check_on(detector, one, saved)
 
 
-def _check_on(detector: Any, case: Case) -> None:
+def _check_on(detector: Any, case: Case, saved: bool) -> None:
     X = case.pictures()
     before, generator = X.copy(), torch.get_rng_state()
     one, other = (clone(detector).fit(X) for _ in range(2))
@@ -60,22 +60,22 @@ def _check_on(detector: Any, case: Case) -> None:
         "what exceeds the threshold is predicted -1, all else 1",
     )
     law(np.array_equal(other.anomaly_score(X), scores), "one random_state gives one detector")
+    law(np.array_equal(other.fit(X).anomaly_score(X), scores), "a fit forgets the one before")
     law(np.array_equal(one.anomaly_score(X), scores), "scoring twice gives the same bits")
     # Of pictures that were not trained on: what a model knows by heart has scores of rounding alone.
     new = replace(case, content="noise", seed=case.seed + 1).pictures()
     wanted = one.anomaly_score(new)
     backwards = one.anomaly_score(new[::-1])[::-1]
     law(_close(backwards, wanted), "a score does not depend on the order of the pictures")
-    alone = np.concatenate([one.anomaly_score(new[k : k + 1]) for k in range(3)])
-    law(_close(alone, wanted[:3]), "a score does not depend on the batch")
-    try:
-        content = to_bytes(one)
-    except SavedFileError:
+    alone = np.concatenate([one.anomaly_score(new[k : k + 1]) for k in range(min(3, case.count))])
+    law(_close(alone, wanted[: len(alone)]), "a score does not depend on the batch")
+    if not saved:
         return
-    loaded = from_bytes(content, device="cpu")
+    loaded = from_bytes(to_bytes(one), device=one.device)
     law(np.array_equal(loaded.anomaly_score(X), scores), "a loaded detector scores bit for bit")
     law(loaded.offset_ == one.offset_, "a loaded detector has the threshold")
 
 
 def _close(found: np.ndarray, wanted: np.ndarray) -> bool:
-    return np.allclose(found, wanted, rtol=1e-6, atol=0)
+    # Of the largest: log-likelihoods are sums of both signs, and some lie near zero.
+    return bool(np.abs(found - wanted).max() <= 1e-6 * np.abs(wanted).max())
