@@ -4,7 +4,7 @@ import errno
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,62 @@ def test_a_lock_that_cannot_be_made_is_an_error(tmp_path):
         sole_use(tmp_path / "missing" / "a.lock", "a"),
     ):
         pytest.fail("there is no folder")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "lock"])
+def test_what_another_process_removes_before_it_is_locked_is_made_anew(kind, tmp_path, monkeypatch):
+    """Whoever sweeps in the moment before the lock takes a new claim for left; nobody works without a claim."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    flock, swept = claims.fcntl.flock, []
+
+    def sweep_once(handle, operation):
+        if not swept:
+            swept.extend(tmp_path.iterdir())
+            for path in swept:
+                path.rmdir() if path.is_dir() else path.unlink()
+        flock(handle, operation)
+
+    with ExitStack() as claim:
+        if kind == "folder":
+            claim.enter_context(claimed_folder())  # sweeps by itself the first time
+        monkeypatch.setattr(claims.fcntl, "flock", sweep_once)
+        if kind == "file":
+            handle, path = claimed_file(tmp_path, ".a.bin", ".part")
+            claim.callback(os.close, handle)
+        elif kind == "folder":
+            path = claim.enter_context(claimed_folder())
+        else:
+            path = tmp_path / "a.lock"
+            claim.enter_context(sole_use(path, "a"))
+            assert str(os.getpid()) in path.read_text()
+        assert swept
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_another_user_made_stays(tmp_path, monkeypatch):
+    """In a folder that all may write, such as /tmp, the files of others are theirs."""
+    handle, path = claimed_file(tmp_path, ".a.bin", ".part")
+    os.close(handle)
+    me = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    assert remove_left(tmp_path) == []
+    assert path.exists()
+    monkeypatch.setattr(os, "geteuid", lambda: me)
+    assert remove_left(tmp_path) == [path]
+
+
+def test_a_system_without_locks_works(tmp_path, monkeypatch):
+    """As Windows, which has neither flock nor reads and writes at an offset: all is used, nothing swept."""
+    monkeypatch.setattr(claims, "fcntl", None)
+    monkeypatch.delattr(os, "pread")
+    monkeypatch.delattr(os, "pwrite")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    handle, path = claimed_file(tmp_path, ".a.bin", ".part")
+    os.close(handle)
+    with claimed_folder() as folder, sole_use(folder / "a.lock", "a"):
+        assert str(os.getpid()) in (folder / "a.lock").read_text()
+        assert remove_left(tmp_path) == []
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_without_locks_nothing_is_refused_or_removed(tmp_path, monkeypatch):

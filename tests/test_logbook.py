@@ -88,6 +88,17 @@ def test_two_writers_are_refused(tmp_path):
     assert len(_read(path)[0]) == len(NAMES)
 
 
+def test_a_drive_without_locks_has_its_log_book(tmp_path, monkeypatch):
+    """A network drive that knows no locks is written all the same."""
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("recon_anomaly.claims.fcntl.flock", no_locks)
+    _write(tmp_path / "book.csv")
+    assert len(_read(tmp_path / "book.csv")[0]) == len(NAMES)
+
+
 def test_a_file_that_is_taken_away_is_an_error(tmp_path):
     """Rows are not written to a file that nobody can see any more."""
     path = tmp_path / "book.csv"
@@ -123,6 +134,18 @@ def test_a_write_that_fails_leaves_no_part_of_a_line(tmp_path, monkeypatch):
                 book.append([{"path": "b.png", "score": 2}])
         book.append([{"path": "c.png", "score": 3}])
     assert path.read_text() == "path,score\na.png,1\nc.png,3\n"
+
+
+def test_a_book_that_cannot_be_begun_is_an_error(tmp_path, monkeypatch):
+    """A folder in its place, or a disk that is full, is told; the next try finds nothing in its way."""
+    with pytest.raises(SavedFileError, match=r"cannot open .*: Is a directory"):
+        Logbook(tmp_path, COLUMNS)
+    with monkeypatch.context() as patch:
+        patch.setattr(logbook.os, "fsync", _failing)
+        with pytest.raises(SavedFileError, match=r"book\.csv: No space left"):
+            Logbook(tmp_path / "book.csv", COLUMNS)
+    _write(tmp_path / "book.csv")
+    assert len(_read(tmp_path / "book.csv")[0]) == len(NAMES)
 
 
 def _failing(_):

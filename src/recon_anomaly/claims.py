@@ -23,7 +23,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # Windows, where nothing is locked
 
-__all__ = ["claimed_file", "claimed_folder", "remove_left", "sole_use"]
+__all__ = ["claimed_file", "claimed_folder", "locked", "remove_left", "sole_use"]
 
 # A lock tells nothing of processes on other machines, which may share the folder.
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
@@ -52,7 +52,7 @@ def claimed_file(folder: Path, prefix: str, suffix: str) -> tuple[int, Path]:
     _sweep(folder)
     while True:
         handle, name = tempfile.mkstemp(suffix, f"{prefix}-{_HOST}-", folder)
-        _lock(handle)
+        locked(handle)
         if os.fstat(handle).st_nlink:
             return handle, Path(name)
         os.close(handle)  # another process took it for left in the moment before the lock
@@ -88,10 +88,31 @@ def _made_folder() -> tuple[int | None, Path]:
             return None, folder
         with suppress(FileNotFoundError):  # taken for left, as above
             handle = os.open(folder, os.O_RDONLY)
-            _lock(handle)
+            locked(handle)
             if folder.exists():
                 return handle, folder
             os.close(handle)
+
+
+def locked(handle: int, *, wait: bool = True) -> bool:
+    """Lock an open file, and return whether nobody else has it; True where there are no locks.
+
+    Parameters
+    ----------
+    handle : int
+        Closing it gives the lock up.
+    wait : bool
+        Until nobody else has it.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def remove_left(folder: Path) -> list[Path]:
@@ -164,15 +185,15 @@ def _taken(lock: Path, what: str) -> int:
     while True:
         try:
             handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-            if not _lock(handle, wait=False):
-                owner = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
+            if not locked(handle, wait=False):
+                owner = os.read(handle, 200).decode(errors="replace") or "another process"
                 os.close(handle)
                 raise SavedFileError(
                     f"{what} is in use by {owner}; wait until it has ended, or name another"
                 )
             if os.fstat(handle).st_nlink:
                 os.ftruncate(handle, 0)
-                os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+                os.write(handle, f"process {os.getpid()} on {platform.node()}".encode())
                 return handle
             os.close(handle)  # its owner removed it in the moment before the lock
         except OSError as error:
@@ -184,15 +205,3 @@ def _sweep(folder: Path) -> None:
     if (place := folder.absolute()) not in _SWEPT:
         _SWEPT.add(place)
         remove_left(place)
-
-
-def _lock(handle: int, *, wait: bool = True) -> bool:
-    """Lock an open file, and return whether nobody else has it; True where there are no locks."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks
-            return True
-    return True

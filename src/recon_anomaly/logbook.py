@@ -13,14 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from .claims import locked
 from .csvlines import csv_lines
 from .errors import SavedFileError
 from .writing import sync
-
-try:
-    import fcntl
-except ImportError:  # Windows has none
-    fcntl = None  # type: ignore[assignment]  # Windows, where nothing is locked
 
 __all__ = ["Logbook"]
 
@@ -73,7 +69,10 @@ class Logbook:
         except OSError as error:
             raise self._failed("open", error) from error
         try:
-            self._lock()
+            if not locked(self._file.fileno(), wait=False):
+                raise SavedFileError(
+                    f"{self.path} is being written by another process; end that one, or name another place"
+                )
             self.torn = self._cut()
             if self._file.seek(0, os.SEEK_END) == 0:
                 self._write(",".join(self.columns) + "\n")
@@ -179,16 +178,6 @@ class Logbook:
             self._file.truncate(whole)
             os.fsync(self._file.fileno())
         return end - whole
-
-    def _lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SavedFileError(
-                f"{self.path} is being written by another process; end that one, or name another place"
-            ) from None
 
     def _failed(self, verb: str, error: OSError) -> SavedFileError:
         return SavedFileError(f"cannot {verb} {self.path}: {error.strerror or error}")
