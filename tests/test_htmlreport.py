@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from recon_anomaly import InputError, ReconstructionDetector, SavedFileError, decoding
+from recon_anomaly import InputError, ReconstructionDetector, SavedFileError, benchdata, decoding
 from recon_anomaly.bench import run_bench
 from recon_anomaly.benchdata import from_folder
 from recon_anomaly.heatmaps import colours
@@ -329,6 +329,47 @@ def test_the_detector_of_another_row_is_refused(run_of, tmp_path):
         contents_of_record(first, data, detector)
     with pytest.raises(SavedFileError, match=r"gone\.safetensors"):
         detector_of_record(first | {"detector": "gone.safetensors"}, tmp_path / "bench.jsonl", data)
+
+
+def test_the_pictures_of_a_run_are_found_again(tmp_path, good, bad, monkeypatch):
+    """Split by part, with defects taken out to validate on and leaked pictures dropped, in the bench's order."""
+    parts = np.arange(12) // 2
+    monkeypatch.setattr(benchdata, "find_parts", lambda pictures: parts[: len(pictures)])
+    root = _folder(tmp_path / "set", {"good": good[[*range(6), *range(6)]], "bad": bad[:6]})
+    records = run_bench(
+        root,
+        models=["mean"],
+        corruptors=[],
+        image_size=16,
+        split_by_part=True,
+        labelled_validation=True,
+        drop_leaked=True,
+    )
+    (record,) = [one for one in records if one["scores"]]
+    leaked = record["leakage"]["identical"]
+    assert leaked
+    assert record["n_validation_anomalous"]
+    data = data_of_record(record, root)
+    assert data.test.labels.tolist() == record["labels"]
+    assert data.test.kinds == tuple(record["kinds"])
+    assert detector_of_record(record, tmp_path / "bench.jsonl", data) is None
+    notes = contents_of_record(record, data).notes
+    assert f"{leaked} identical, 0 near. These were dropped before testing." in notes[0]
+    with pytest.raises(InputError, match="holds other pictures"):
+        data_of_record(record | {"drop_leaked": False}, root)
+
+
+def test_without_defects_the_copies_decide():
+    """Of rows without an AUROC none is chosen while another has one, and the reason that is given is true."""
+    rows = [
+        {"test_set": name, "scores": [1.0], "auroc": auroc}
+        for name, auroc in (("defects", None), ("gaussian", 0.7), ("gaussian", 0.8))
+    ]
+    best, why = choose_row(rows)
+    assert best is rows[2]
+    assert "Of 2 rows this has the highest AUROC" in why
+    assert choose_row(rows[:2]) == (rows[1], "")
+    assert choose_row(rows[:1]) == (rows[0], "The first of 1 rows, since none has an AUROC.")
 
 
 def test_other_pictures_than_those_of_the_run_are_refused(run_of):

@@ -68,8 +68,8 @@ def choose_row(records: Sequence[_Record], row: int | None = None) -> tuple[_Rec
             return scored[row - 1], f"Row {row} of {len(scored)} of the bench's records."
         listed = "\n".join(f"  {k}  {name}" for k, name in enumerate(_listed(scored), 1))
         raise InputError(f"row is {row}; give the number of one of these rows\n{listed}")
-    own = [one for one in scored if one.get("test_set") == DEFECTS]
-    known = [one for one in own or scored if one["auroc"] is not None]
+    every = [one for one in scored if one["auroc"] is not None]
+    known = [one for one in every if one.get("test_set") == DEFECTS] or every
     if not known:
         return scored[0], f"The first of {len(scored)} rows, since none has an AUROC."
     best = max(known, key=lambda one: float(one["auroc"]))
