@@ -54,8 +54,8 @@ def _file(picture, kind="PNG", **options):
     return file.getvalue()
 
 
-def _header(width, height):
-    """A PNG that says how large it is, and has hardly any pixels."""
+def _header(width, height, text=0):
+    """A PNG that says how large it is, and has hardly any pixels; of packed text as many bytes as wanted."""
 
     def chunk(kind, data):
         return (
@@ -64,7 +64,8 @@ def _header(width, height):
 
     size = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     pixels = chunk(b"IDAT", zlib.compress(bytes(1000)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + pixels + chunk(b"IEND", b"")
+    words = chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(text))) if text else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + words + pixels + chunk(b"IEND", b"")
 
 
 def _metric(client, line):
@@ -156,6 +157,7 @@ def test_bad_uploads_are_refused_in_a_sentence(serve, good):
         "large": (413, "1000 pixels", {"content": _header(40, 40)}),
         "huge": (413, "1000 pixels", {"content": _header(2**31 - 1, 2**31 - 1)}),
         "lying": (400, "cannot be used", {"content": _header(30, 30)[:43] + b"\xff" * 40}),
+        "a bomb of text": (400, "cannot be used", {"content": _header(4, 4, 2**21)}),
         "floats": (400, "floating-point", {"content": _file(Image.new("F", (4, 4)), "TIFF")}),
         "no form": (400, "form", {"content": data, "headers": form}),
         "no boundary": (
@@ -163,6 +165,15 @@ def test_bad_uploads_are_refused_in_a_sentence(serve, good):
             "form",
             {"content": data, "headers": {"content-type": form["content-type"][:19]}},
         ),
+        "a charset that none is": (
+            400,
+            "form",
+            {
+                "content": b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n--x--\r\n',
+                "headers": {"content-type": f"{form['content-type']}; charset=undefined"},
+            },
+        ),
+        "nothing in a form": (400, "no file", {"content": b"--x--\r\n", "headers": form}),
         "two files": (400, "Too many files", {"files": two}),
         "a field": (400, "Too many fields", {"files": two[:1], "data": {"name": "value"}}),
     }

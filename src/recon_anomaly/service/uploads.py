@@ -155,12 +155,12 @@ async def _file_of(headers: Headers, body: bytes) -> bytes:
     # The parser may raise anything on a boundary or header that lies.
     except Exception as error:
         raise UploadError(400, f"the form cannot be used: {_one_line(error)}") from None
-    for _, file in form.multi_items():
-        if isinstance(file, UploadFile):
-            data = await file.read()
-            await file.close()
-            return data
-    raise UploadError(400, "the form has no file; send one picture in it")
+    file = next((value for _, value in form.multi_items()), None)
+    if not isinstance(file, UploadFile):
+        raise UploadError(400, "the form has no file; send one picture in it")
+    data = await file.read()
+    await file.close()
+    return data
 
 
 def _one_line(reason: object) -> str:
