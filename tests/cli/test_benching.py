@@ -12,7 +12,7 @@ from rich.console import Console
 from recon_anomaly import ReconstructionDetector, TrainingError, make_parts, run_bench
 from recon_anomaly.cli import pages
 from recon_anomaly.records import read_records
-from recon_anomaly.report import tables
+from recon_anomaly.report import Table, tables
 
 SMALL = ["--models", "mean,pca", "--corruptors", "objects", "--image-size", "16"]
 TINY = ["--models", "cae,pca", "--image-size", "16", "--epochs", "1"]
@@ -308,6 +308,22 @@ def test_tables_fit_on_a_terminal(monkeypatch, width, records):
     for row in (row for table in found for row in table.rows):
         model, _, *cells = row  # the one scorer went into the title
         assert {*model.replace("-", "- ").split(), *" ".join(cells).split()} <= words
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [(("model", "AUROC"), ("pca", "0.9")), (("model", "scorer", "AUROC"), ("pca", "mse", "0.9"))],
+)
+def test_columns_are_drawn_that_tell_rows_apart(monkeypatch, columns, row):
+    """A scorer leaves its column only where there is one, and where all rows have the same."""
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(pages, "Console", lambda: console)
+    other = tuple({"mse": "ssim"}.get(cell, cell) for cell in row)
+    pages.show([], [Table("figures", columns, (row, other))], [])
+    title, header, _, *lines = (line.split() for line in text.getvalue().splitlines() if line)
+    assert (title, header) == (["figures"], list(columns))
+    assert lines == [list(row), list(other)]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from recon_anomaly import ReconstructionDetector
+from recon_anomaly.cli import exporting
+from recon_anomaly.export import Exported
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -33,6 +35,21 @@ def test_a_saved_detector_becomes_a_graph(run, model, good, tmp_path):
     (scores,) = session.run(["score"], {"pixels": good[:5]})
     wanted = ReconstructionDetector.load(model).anomaly_score(good[:5])
     assert scores == pytest.approx(wanted, rel=1e-5)
+
+
+def test_weights_of_their_own_are_told(run, model, tmp_path, monkeypatch):
+    """Who moves a graph has to know of its second file; without --json stdout stays empty."""
+    path, weights = tmp_path / "parts.onnx", tmp_path / "parts.onnx.1.data"
+
+    def export_onnx(detector, onnx):
+        onnx.write_bytes(b"graph")
+        return Exported(onnx, weights, None)
+
+    monkeypatch.setattr(exporting, "export_onnx", export_onnx)
+    code, stdout, stderr = run("export", model, "--onnx", path)
+    assert (code, stdout) == (0, "")
+    assert f"{weights}: its weights, to be kept beside it" in stderr
+    assert "not checked: onnxruntime is not installed" in stderr
 
 
 def test_a_file_that_is_no_detector_ends_with_one_line(run, tmp_path):

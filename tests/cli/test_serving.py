@@ -59,6 +59,15 @@ def test_answers_do_not_wait_for_acknowledgements():
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+def test_a_missing_package_is_told_with_its_extra(run, file, monkeypatch):
+    """Who installed no service is told how to."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    code, _, errors = run("serve", file, "--port", 0)
+    assert code == 1
+    assert "serve needs uvicorn" in errors
+    assert "pip install 'recon-anomaly[serve]'" in " ".join(errors.split())
+
+
 def test_wrong_limits_are_refused(run, file):
     """An amount that is none is wrong usage, and a number out of range an error."""
     code, _, errors = run("serve", file, "--port", 0, "--max-bytes", "many")

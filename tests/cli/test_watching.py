@@ -73,8 +73,11 @@ def test_ctrl_c_ends_with_a_hint(run, place, good, monkeypatch):
 
     monkeypatch.setattr("recon_anomaly.cli.watching.time.sleep", interrupted)
     model = ["--model", place.parent / "parts.safetensors", "--out", place.parent / "out"]
+    (place.parent / "out").mkdir()
+    (place.parent / "out" / "scores.csv").write_text("path,sco")
     code, out, errors = run("watch", place, *model, "--interval", 0.01, "--patience", 0)
     assert (code, out) == (130, "")
+    assert "scores.csv: a torn last line of 8 bytes was cut off" in errors
     assert "1 pictures, " in errors
     assert "1 unreadable" in errors
     assert f"unreadable: {place / 'b.png'}: it is not a picture" in errors
