@@ -144,6 +144,19 @@ def test_other_allocators_are_left_alone(monkeypatch):
     assert allocation._users == 0
 
 
+def test_a_system_without_a_named_library_is_left_alone(monkeypatch):
+    """Windows knows no library of the process; all works as without this module."""
+
+    def no_library(name):
+        raise TypeError("a name is wanted")
+
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
+    monkeypatch.setattr(allocation, "_glibc", allocation._glibc.__wrapped__)  # without its cache
+    with large_blocks_kept() as tidy:
+        tidy()
+    assert allocation._users == 0
+
+
 def test_a_heap_that_grows_far_is_given_back_inside(monkeypatch):
     """Each 256 MiB by which the heap has grown since the first call gives back once what is free in it."""
     library = Library()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 
-from recon_anomaly import AutoDetector, ReconstructionDetector, load
+from recon_anomaly import AutoDetector, ReconstructionDetector, auto, load
 from recon_anomaly.auto import Tried
 from recon_anomaly.errors import InputError
+from recon_anomaly.store import from_array
 from recon_anomaly.synthetic import make_parts
 
 CHEAP = (("pca", {"n_components": 8}), ("mean", {}))
@@ -123,6 +126,30 @@ def test_what_it_cannot_take_is_refused(params, message, parts):
     """The message says what was got and what to change."""
     with pytest.raises(InputError, match=message):
         AutoDetector(**params).fit(parts.train)
+
+
+def test_several_processes_are_refused(parts, monkeypatch):
+    """Under torchrun each would try every candidate by itself."""
+    monkeypatch.setattr(auto, "ranks_of", lambda device: SimpleNamespace(alone=False))
+    with pytest.raises(InputError, match="torchrun started several; start it once"):
+        AutoDetector().fit(parts.train)
+
+
+def test_at_most_128_pictures_are_judged_on():
+    """They are spread over all, first and last included, and each is taken once."""
+    judged = auto._some(from_array(np.arange(200, dtype=np.uint8)[:, None, None, None])).batch(
+        slice(None)
+    )
+    assert len(np.unique(judged)) == len(judged) == 128
+    assert (judged.min(), judged.max()) == (0, 199)
+
+
+def test_verbose_says_what_was_tried(parts, capsys):
+    """A line for each candidate."""
+    detector = AutoDetector(candidates=CHEAP[1:], scorers=("mse",), device="cpu", verbose=1)
+    detector.fit(parts.train)
+    printed = capsys.readouterr().out
+    assert all(one.line() in printed for one in detector.tried_)
 
 
 def test_a_line_says_what_was_found():

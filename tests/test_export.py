@@ -266,6 +266,16 @@ def test_without_onnxruntime_nothing_is_compared(exported, tmp_path, monkeypatch
     assert export._differences(detector, written.path, pictures(4, 1)) is None
 
 
+def test_a_graph_that_onnxruntime_refuses_is_an_error(good, tmp_path):
+    """It names the model and onnxruntime's reason, in one line."""
+    detector = ReconstructionDetector("mean", device="cpu").fit(good)
+    (tmp_path / "graph.onnx").write_bytes(b"no graph")
+    message = r"onnxruntime cannot run the exported graph of model .*mean with scorer .*mse: \w+"
+    with pytest.raises(InputError, match=message) as refused:
+        export._differences(detector, tmp_path / "graph.onnx", good[:4])
+    assert "\n" not in str(refused.value)
+
+
 def test_a_folder_that_is_missing_is_an_error_before_anything_is_traced(
     good, tmp_path, monkeypatch
 ):

@@ -11,7 +11,7 @@ from recon_anomaly import InputError, Reconstruction
 from recon_anomaly.batches import Batches
 from recon_anomaly.distributed import ALONE, Ranks
 from recon_anomaly.images import PixelRange
-from recon_anomaly.randomness import Part, derive_seed, latent_noise, noise_of, seeded
+from recon_anomaly.randomness import Part, corrupt, derive_seed, latent_noise, noise_of, seeded
 from recon_anomaly.store import from_array
 from recon_anomaly.training import Plan, RunState, train
 
@@ -212,3 +212,13 @@ def test_processes_share_the_latents_noise_alone():
         assert torch.equal(torch.cat([latent[step] for _, latent in parts]), whole)
     own = torch.cat([rows for part, _ in parts for rows in part]).flatten()
     assert len(own.unique()) == len(own)
+
+
+@pytest.mark.parametrize("made", [np.zeros((4, 4, 1)), np.zeros((4, 5, 1), np.float32)])
+def test_a_corruptor_that_gives_something_else_is_refused(made):
+    """Another type or shape is named, beside what is wanted."""
+    image = np.zeros((4, 4, 1), np.float32)
+    with pytest.raises(
+        InputError, match=rf"gave {made.dtype} of shape .*float32 of shape \(4, 4, 1"
+    ):
+        corrupt(lambda image, rng: (made, None), image, np.random.default_rng(0))

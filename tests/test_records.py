@@ -198,6 +198,7 @@ def test_without_masks_there_are_no_figures_of_pixels(data, detector):
         ({"seed": 10**30}, r"the record\.seed is"),
         ({"intervals": {"auc": None}}, "intervals has an entry 'auc', which is not known"),
         ({"decisions": {"quantile": 3}}, r"decisions\.quantile is 3; a table is wanted"),
+        ({"corruptor": "gaussian"}, "its corruptor has no corruptor_params"),
         ({"history": {"terms": 1}}, r"the history\.terms is 1; a list is wanted"),
     ],
 )

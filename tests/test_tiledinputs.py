@@ -211,6 +211,15 @@ def test_what_cannot_be_fitted_on(X, message):
         detector_of().fit(X)
 
 
+def test_cut_pictures_and_none_at_all(pictures):
+    """Pictures that were cut before score as they are; an empty array is an error, not an empty answer."""
+    detector = detector_of().fit(pictures)
+    cut = read_tiled(detector, pictures, fitting=False)
+    assert np.array_equal(detector.score_samples(cut), detector.score_samples(pictures))
+    with pytest.raises(InputError, match="got no pictures"):
+        detector.score_samples(np.zeros((0, 9, 9)))
+
+
 def test_pictures_that_were_resized_before(folder):
     """Have no tiles of the original pixels any more."""
     with pytest.raises(InputError, match="resized to one size"):

@@ -1,5 +1,6 @@
 """Which pictures of a folder are new, by a clock that the test turns."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -126,6 +127,25 @@ def test_a_folder_that_goes_is_waited_for(watch, clock):
     assert _names(watch) == []  # it may have been on its way: nobody has seen it rest
     clock.now += 1
     assert _names(watch) == ["b.png"]
+
+
+def test_a_folder_that_may_not_be_listed_is_left_out(watch, clock, monkeypatch):
+    """It is warned of once, and the pictures of the others are given."""
+    for place in (watch.folder / "closed", watch.folder / "open"):
+        place.mkdir()
+        (place / "a.png").write_bytes(b"x")
+    scandir = os.scandir
+
+    def closed(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.warns(PictureWarning, match=r"closed cannot be listed: Permission denied"):
+        watch.look()
+    clock.now += 1
+    assert _names(watch) == [str(Path("open") / "a.png")]  # a second warning would be an error here
 
 
 def test_what_cannot_be_watched_is_refused(tmp_path):

@@ -111,6 +111,13 @@ def test_a_backbone_without_a_name_is_refused(backbone):
         PerceptualDifference(backbone)
 
 
+def test_the_exported_map_is_the_scorers(scorer):
+    """A whole batch at once has the map that the pictures have one by one."""
+    images, others = torch.rand(2, 3, 1, 8, 8, generator=GENERATOR)
+    made = Reconstruction(others)
+    assert torch.allclose(scorer.exported()(images, made), scorer(images, made), atol=1e-5)
+
+
 @random_weights
 def test_random_weights_are_always_the_same():
     """They leave the generators alone, and another scorer compares the same features."""
