@@ -30,6 +30,7 @@ from types import FunctionType
 import libcst
 import pytest
 from _pytest.runner import runtestprotocol
+from _pytest.warnings import catch_warnings_for_item
 from libcst.metadata import MetadataWrapper
 from mutmut.mutation.file_mutation import MutationVisitor
 from mutmut.mutation.mutators import mutation_operators
@@ -252,12 +253,12 @@ def in_turn(items):
 
 
 def reports_of(item, following):
-    """Run a test; a doctest, which throws its names away at its end, with those that it had before."""
-    if not hasattr(item, "dtest"):
-        return runtestprotocol(item, log=False, nextitem=following)
-    names = dict(item.dtest.globs)
-    reports = runtestprotocol(item, log=False, nextitem=following)
-    item.dtest.globs = names
+    """Run a test with its filters of warnings; a doctest, which throws its names away, with those it had."""
+    names = dict(item.dtest.globs) if hasattr(item, "dtest") else None
+    with catch_warnings_for_item(item.config, item.ihook, "runtest", item):
+        reports = runtestprotocol(item, log=False, nextitem=following)
+    if names is not None:
+        item.dtest.globs = names
     return reports
 
 

@@ -136,6 +136,8 @@ def test_more_than_two_stages():
         asked = schedule(history_of(falling(stage + 1), ["I"] * stage))
         assert asked.until == stage + 2
     assert schedule.planned_epochs == 5
+    every_branch = history_of(falling(4), ["I", "II", "III", "I"])
+    assert set(schedule(every_branch)) == set(TWO)
 
 
 def test_the_criterion_is_passed_on():
@@ -167,6 +169,7 @@ def test_the_default_race():
     schedule = LossAdaptiveWeights((10, 110, 120), race=True)
     asked = schedule(history_of(falling(10, THREE)))
     assert asked.rungs == tuple((10 + round(100 * share), n) for share, n in RACE)
+    assert LossAdaptiveWeights((10, 110, 120))(history_of(falling(10, THREE))) == asked
 
 
 @settings(deadline=None)
@@ -378,7 +381,7 @@ def test_what_it_asks_of_the_training():
 
 
 @pytest.mark.parametrize(
-    "milestones", [[150, 100, 200], [100, 100], [100], [], [0, 5], [1.5, 3], "12", 7, [True, 3]]
+    "milestones", [[150, 100, 200], [100, 100], [100], [], [1.5, 3], "12", 7, [True, 3]]
 )
 def test_milestones_that_do_not_ascend_are_refused(milestones):
     """E1 < E2 < ..., two or more whole numbers from 1 on; the message says so."""
@@ -397,8 +400,11 @@ def test_milestones_that_do_not_ascend_are_refused(milestones):
         ({"lowest": "a"}, "lowest is 'a'; give a number from 0 on"),
         ({"highest": True}, "highest is True; give a number above 1"),
         ({"steepness": None}, "steepness is None; give a number from 0 on"),
-        ({"directions": ["falling"]}, "one of: falling, rising, both"),
-        ({"criterion": ["training-loss"]}, "one of: validation-loss, training-loss"),
+        ({"directions": ["falling"]}, "^directions is .*; give one of: falling, rising, both$"),
+        (
+            {"criterion": ["training-loss"]},
+            "^criterion is .*; give one of: validation-loss, training-loss$",
+        ),
         ({"patterns": [[["beta"]]]}, "no name of a term"),
         ({"race": [["a", 2]]}, "a share is 'a'"),
         ({"race": None}, "race is None"),
@@ -418,7 +424,11 @@ def test_milestones_that_do_not_ascend_are_refused(milestones):
         ({"race": [[1.0, 2]]}, "shares ascending"),
         ({"race": [[0.5, 0]]}, "survivors is 0"),
         ({"race": [0.5]}, "race is"),
-        ({"race": 3}, "race is 3"),
+        (
+            {"race": 3},
+            r"race is 3; give True, False or \(share of a stage, survivors\), the shares ascending in \(0, 1\): ",
+        ),
+        ({"milestones": [0, 5]}, "^a milestone is 0; give a whole number of at least 1$"),
     ],
 )
 def test_bad_parameters_are_refused(params, named):

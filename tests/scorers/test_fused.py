@@ -26,9 +26,9 @@ def noise(count, seed, size=0.1):
     return np.random.default_rng(seed).normal(0, size, (count, 12, 12))
 
 
-def spots(count, seed):
+def spots(count, seed, size=0.1):
     """Noise with one loud pixel, which a mean does not see and a maximum does."""
-    errors = noise(count, seed)
+    errors = noise(count, seed, size)
     errors[:, 5, 5] = 0.5
     return errors
 
@@ -55,7 +55,7 @@ def test_the_score_is_the_stated_formula():
     target, reconstruction = pairs(new)[0]
     found = scorer(target, reconstruction)
     np.testing.assert_allclose(found.terms.numpy(), wanted, rtol=1e-4)
-    assert scorer.reduce(found.map).tolist() == [0.0] * 5
+    assert torch.equal(scorer.reduce(found.map), torch.zeros(5, dtype=torch.float64))
     assert found.map.shape == (5, 12, 12)
 
 
@@ -118,11 +118,81 @@ def test_weights_go_to_the_score_that_finds_the_anomalies():
         assert weights.sum() == pytest.approx(1)
 
 
+def test_a_score_that_points_the_other_way_weighs_nothing():
+    """In quiet noise with a loud pixel the mean is smaller than usual, which speaks for good pictures only."""
+    scorer = FusedScorer(PARTS)
+    scorer.fit(pairs(noise(80, 0)), pairs(spots(80, 1, size=0.08)))
+    assert scorer.weights.tolist() == [0, 1]
+
+
 def test_weights_are_equal_where_nothing_is_found():
     """Anomalies that score lower than good pictures teach nothing."""
     scorer = FusedScorer(PARTS)
     scorer.fit(pairs(noise(40, 0)), pairs(noise(40, 1, size=0.01)))
     assert scorer.weights.tolist() == [0.5, 0.5]
+
+
+def test_before_a_fit_the_parts_count_alike():
+    """Scores and maps are as they are, and each weighs one half."""
+    errors = np.float32(noise(3, 0))
+    target, reconstruction = pairs(errors)[0]
+    found = FusedScorer(PARTS)(target, reconstruction)
+    squares, sizes = errors.astype(np.float64) ** 2, np.abs(errors)
+    scores = np.stack([squares.mean((1, 2)), sizes.max((1, 2))])
+    np.testing.assert_allclose(found.terms, np.arcsinh(scores).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found.map, (squares + sizes) / 2, rtol=1e-5)
+
+
+def test_parameters_reach_their_part():
+    """Those of one scorer are its own, and the others have their defaults."""
+    scorer = FusedScorer(("smoothed-maximum", "top-k"), {"top-k": {"share": 0.5}})
+    assert [scorer.parts[0].sigma, scorer.parts[1].share] == [1 / 64, 0.5]
+
+
+def test_the_state_holds_that_of_the_parts():
+    """A scorer that takes back the state of a fitted one scores the same, and nothing of it is frozen."""
+    scorer, other = (FusedScorer(("standardised", "mse")) for _ in range(2))
+    scorer.fit(pairs(noise(30, 0)), pairs(spots(30, 1)))
+    assert {"0.mean", "0.deviation"} < set(scorer.state_dict())
+    other.load_state_dict(scorer.state_dict())
+    target, reconstruction = pairs(noise(3, 2))[0]
+    for found, wanted in zip(
+        other(target, reconstruction), scorer(target, reconstruction), strict=True
+    ):
+        assert torch.equal(found, wanted)
+    assert scorer.frozen_state_dict() == {}
+
+
+class WithFrozenWeights:
+    """A part with weights, for which something else stands in a graph."""
+
+    def frozen_state_dict(self):
+        return {"kernel": torch.ones(1)}
+
+    def exported(self):
+        return "stand-in"
+
+
+def test_frozen_weights_are_those_of_the_parts():
+    """Under the number of the part that has some."""
+    scorer = FusedScorer(PARTS)
+    scorer.parts[1] = WithFrozenWeights()
+    assert scorer.frozen_state_dict() == {"1.kernel": torch.ones(1)}
+
+
+def test_what_is_exported_is_a_copy_with_stand_ins():
+    """Parts that offer one are replaced in it, the others copied, so that a new fit does not change it."""
+    scorer = FusedScorer(("standardised", "mse"))
+    scorer.fit(pairs(noise(30, 0)), pairs(spots(30, 1)))
+    target, reconstruction = pairs(noise(3, 2))[0]
+    wanted = scorer(target, reconstruction)
+    exported = scorer.exported()
+    scorer.fit(pairs(noise(30, 3)), pairs(spots(30, 4)))
+    for found, part in zip(exported(target, reconstruction), wanted, strict=True):
+        assert torch.equal(found, part)
+    scorer.parts[1] = WithFrozenWeights()
+    assert scorer.exported().parts[1] == "stand-in"
+    assert isinstance(scorer.parts[1], WithFrozenWeights)
 
 
 def test_identical_good_pictures_give_finite_scores():
@@ -133,6 +203,13 @@ def test_identical_good_pictures_give_finite_scores():
     found = scorer(target, reconstruction)
     assert found.terms.isfinite().all()
     assert found.map.isfinite().all()
+
+
+def test_what_rounding_may_change_is_no_deviation():
+    """Where all good pictures score alike the spread is a millionth of the score."""
+    scorer = FusedScorer(PARTS)
+    scorer.fit(pairs(np.full((4, 8, 8), 2.0)), pairs(noise(4, 0)))
+    np.testing.assert_allclose(scorer.spread, [4e-6, 2e-6], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

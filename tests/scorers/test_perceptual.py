@@ -77,6 +77,23 @@ def test_several_layers_are_added_up():
     torch.testing.assert_close(both, one + other)
 
 
+def test_what_is_exported_maps_a_whole_batch(scorer):
+    """Its maps are those of the scorer, which takes picture by picture."""
+    target, mean = torch.rand(2, 2, 3, 7, 10, generator=GENERATOR)
+    found = scorer.exported()(target, Reconstruction(mean))
+    torch.testing.assert_close(found, scorer(target, Reconstruction(mean)), rtol=1e-4, atol=1e-5)
+
+
+@random_weights
+def test_the_backbone_follows_the_pictures_to_their_device(monkeypatch):
+    """It is built on the CPU, and moved where the pictures are."""
+    monkeypatch.setattr(Backbone, "maps", lambda network, images: [images])  # no autocast there
+    target, mean = torch.empty(2, 1, 1, 8, 8, device="meta")
+    scorer = PerceptualDifference(weights=None)
+    assert scorer(target, Reconstruction(mean)).device == target.device
+    assert scorer.network.mean.device == target.device
+
+
 def test_equal_pictures_score_zero(scorer):
     """Nothing differs, so map and score are exactly zero."""
     image = torch.rand(1, 3, 8, 8, generator=GENERATOR)
@@ -120,10 +137,13 @@ def test_the_exported_map_is_the_scorers(scorer):
 
 @random_weights
 def test_random_weights_are_always_the_same():
-    """They leave the generators alone, and another scorer compares the same features."""
+    """They leave the generators alone, another scorer compares the same features, and none are saved."""
     image, other = torch.rand(2, 1, 1, 8, 8, generator=GENERATOR)
     state = torch.get_rng_state()
-    found = PerceptualDifference(weights=None)(image, Reconstruction(other))
+    scorer = PerceptualDifference(weights=None)
+    found = scorer(image, Reconstruction(other))
+    assert scorer.describe(None)["weights"] == "random"
+    assert scorer.frozen_state_dict() == {}
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(99)
     again = PerceptualDifference(weights=None)(image, Reconstruction(other))
@@ -157,6 +177,7 @@ def test_describe_names_the_features(scorer, drawn_weights):
             "features": f"resnet18 at {words}",
             "weights": "not looked for yet",
         }
+    assert PerceptualDifference().frozen_state_dict() == {}
 
 
 # Saved -------------------------------------------------------------------------------------------
@@ -178,6 +199,7 @@ def test_the_checksum_is_saved_and_not_the_weights(saved):
     assert [name for name in tensors if name.startswith("scorer.")] == ["scorer.checksum"]
     digest = bytes(tensors["scorer.checksum"].tolist()).hex()
     assert digest == detector.scorer_.network.checksum()
+    assert tensors["scorer.checksum"].nbytes == 16
     assert path.stat().st_size < 100_000
 
 

@@ -38,6 +38,7 @@ def test_a_region_outweighs_a_pixel():
 
 @pytest.mark.parametrize("sigma", [-0.1, 1.5, float("nan")])
 def test_a_sigma_that_is_no_share_is_refused(sigma):
-    """The error says in what the deviation is measured."""
-    with pytest.raises(InputError, match="a share of the shorter side"):
+    """The error says what was given, and in what the deviation is measured."""
+    wanted = f"^sigma is {sigma}; give a share of the shorter side, from 0 to 1$"
+    with pytest.raises(InputError, match=wanted):
         SmoothedMaximum(sigma)

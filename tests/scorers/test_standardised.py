@@ -107,9 +107,11 @@ def test_a_usual_error_counts_less_than_an_unusual_one():
 
 
 def test_without_a_fit_there_is_an_error():
-    """The error says what is missing and how to get it."""
+    """The error says what is missing and how to get it; a fit on no pictures leaves it missing."""
+    scorer = StandardisedResidual()
+    scorer.fit([])
     with pytest.raises(InputError, match=r"no mean and deviation.*call scorer\.fit"):
-        StandardisedResidual()(NEW, Reconstruction(NEW_MADE))
+        scorer(NEW, Reconstruction(NEW_MADE))
 
 
 def test_the_state_is_what_was_fitted():
@@ -121,11 +123,29 @@ def test_the_state_is_what_was_fitted():
     assert torch.equal(other(NEW, made), scorer(NEW, made))
 
 
-@pytest.mark.parametrize(
-    "params", [{"floor": 0}, {"sigma": -1}, {"neighbourhood": 2}, {"floor": float("nan")}]
-)
-def test_wrong_parameters_are_refused(params):
-    """The error has the name and the value."""
-    ((name, value),) = params.items()
-    with pytest.raises(InputError, match=f"{name} is {value}; give"):
-        StandardisedResidual(**params)
+def test_the_fit_follows_the_pictures_to_their_device():
+    """The map of pictures on another device is made there."""
+    target, mean = torch.empty(2, 1, 3, 12, 16, device="meta")
+    assert fitted()(target, Reconstruction(mean)).device == target.device
+
+
+def test_unless_told_otherwise():
+    """Of 256 pixels the map is blurred by 4 and the variances by 2; the floor is a tenth."""
+    scorer = StandardisedResidual()
+    assert (scorer.floor, 256 * scorer.sigma, 256 * scorer.neighbourhood) == (0.1, 4, 2)
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.5, float("nan")])
+@pytest.mark.parametrize("name", ["sigma", "neighbourhood"])
+def test_what_is_no_share_of_the_side_is_refused(name, value):
+    """The error has the name and the value, and says what is wanted."""
+    wanted = "a share of the shorter side, from 0 to 1"
+    with pytest.raises(InputError, match=f"^{name} is {value}; give {wanted}$"):
+        StandardisedResidual(**{name: value})
+
+
+@pytest.mark.parametrize("floor", [0, -0.5, float("nan")])
+def test_a_floor_of_nothing_is_refused(floor):
+    """Deviations of zero would give infinite maps; the error says what is wanted."""
+    with pytest.raises(InputError, match=f"^floor is {floor}; give a number above 0$"):
+        StandardisedResidual(floor)

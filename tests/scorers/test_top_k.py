@@ -22,7 +22,8 @@ def test_a_worked_case():
 
 
 @pytest.mark.parametrize(
-    ("share", "count"), [(0.001, 1), (0.005, 1), (0.0051, 2), (0.035, 7), (0.29, 58), (1.0, 200)]
+    ("share", "count"),
+    [(1e-9, 1), (0.001, 1), (0.005, 1), (0.0051, 2), (0.035, 7), (0.29, 58), (1.0, 200)],
 )
 def test_the_count_is_rounded_up(share, count):
     """Of 200 pixels 0.51 % are two, at least one counts, and floating point adds none."""
@@ -45,6 +46,12 @@ def test_the_whole_share_is_the_mean_squared_error():
     )
 
 
+def test_one_percent_counts_unless_told_otherwise():
+    """Of 200 pixels that are the two largest."""
+    maps = torch.arange(200.0).reshape(1, 10, 20)
+    assert LargestErrors().reduce(maps) == 198.5
+
+
 def test_ties_do_not_matter():
     """Which of equal pixels is among the largest changes nothing."""
     maps = torch.tensor([[[3.0, 1.0], [1.0, 1.0]]])
@@ -54,6 +61,7 @@ def test_ties_do_not_matter():
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, float("nan")])
 def test_a_share_that_is_none_is_refused(share):
-    """The error says what a share is."""
-    with pytest.raises(InputError, match="above 0 and at most 1"):
+    """The error says what was given, and what a share is."""
+    wanted = f"^share is {share}; give a share of the pixels, above 0 and at most 1$"
+    with pytest.raises(InputError, match=wanted):
         LargestErrors(share)

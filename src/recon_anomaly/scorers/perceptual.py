@@ -188,11 +188,11 @@ def _distances(network: Backbone, first: Tensor, second: Tensor) -> Tensor:
     """Return the map (n, h, w) of two pictures, over all layers of the backbone."""
     height, width = first.shape[-2:]
     first, second = (pad_to_stride(images, network.largest_stride) for images in (first, second))
-    maps = first.new_zeros(first.shape[0], 1, *first.shape[-2:])
+    maps = []
     for features, others in zip(network.maps(first), network.maps(second), strict=True):
         squares = (_normalised(features) - _normalised(others)).square().sum(1, keepdim=True)
-        maps = maps + F.interpolate(squares, maps.shape[-2:], mode="bilinear")
-    return maps[:, 0, :height, :width]
+        maps.append(F.interpolate(squares, first.shape[-2:], mode="bilinear"))
+    return torch.cat(maps, 1).sum(1)[:, :height, :width]
 
 
 def _normalised(features: Tensor) -> Tensor:

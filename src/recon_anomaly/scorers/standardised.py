@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from recon_anomaly.checks import check_number
@@ -80,19 +81,17 @@ class StandardisedResidual:
     def fit(self, pairs: Pairs) -> None:
         """Learn mean and deviation of each pixel's residual from sums over all pairs."""
         total: Tensor | None = None
-        squares: Tensor | None = None
         count = 0
         for target, reconstruction in pairs:
             residuals = _residuals(target, reconstruction).cpu().double()
-            sums, square_sums = residuals.sum(0), residuals.square().sum(0)
+            sums = torch.stack([residuals.sum(0), residuals.square().sum(0)])
             total = sums if total is None else total + sums
-            squares = square_sums if squares is None else squares + square_sums
             count += len(target)
-        if total is None or squares is None:
+        if total is None:
             return
-        mean = total / count
+        mean, mean_square = total / count
         # Rounding can bring the variance of a pixel that never varied below zero.
-        variance = (squares / count - mean.square()).clamp_min(0)
+        variance = (mean_square - mean.square()).clamp_min(0)
         deviation = blurred(variance[None], self.neighbourhood)[0].sqrt()
         usual = max(float(deviation.mean()), _LEAST_SHARE * float(mean.mean()), _TINY)
         least = self.floor * usual
