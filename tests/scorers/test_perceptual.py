@@ -77,11 +77,15 @@ def test_several_layers_are_added_up():
     torch.testing.assert_close(both, one + other)
 
 
-def test_what_is_exported_maps_a_whole_batch(scorer):
-    """Its maps are those of the scorer, which takes picture by picture."""
+def test_what_is_exported_maps_a_whole_batch():
+    """Its maps are those of the scorer, which takes picture by picture, and stay so wherever that is moved."""
+    scorer = PerceptualDifference()
     target, mean = torch.rand(2, 2, 3, 7, 10, generator=GENERATOR)
-    found = scorer.exported()(target, Reconstruction(mean))
-    torch.testing.assert_close(found, scorer(target, Reconstruction(mean)), rtol=1e-4, atol=1e-5)
+    wanted = scorer(target, Reconstruction(mean))
+    exported = scorer.exported()
+    scorer.network.to("meta")
+    found = exported(target, Reconstruction(mean))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 @random_weights
