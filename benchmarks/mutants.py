@@ -179,9 +179,7 @@ class Mutation:
                 changed = module.deep_replace(before, after)
                 mutant = Mutant(path, name, module.code, changed.code)
                 tests = sorted(calls[path, name], key=lambda k: seconds[k])
-                verdict = self._run(
-                    mutant, [items[k] for k in tests], sum(seconds[k] for k in tests)
-                )
+                verdict = self._run(mutant, [(items[k], seconds[k]) for k in tests])
                 self.results.append((mutant, verdict))
                 if verdict != KILLED:
                     print(f"\n{verdict}: {mutant}", flush=True)
@@ -219,26 +217,20 @@ class Mutation:
         reached = [(len(tests), name) for (place, name), tests in calls.items() if place == path]
         if reached:
             _, name = min(reached)
-            tests = [items[k] for k in sorted(calls[path, name])]
-            if (
-                self._run(Mutant(path, name, module.code, module.code), tests, sum(seconds))
-                == KILLED
-            ):
+            tests = [(items[k], seconds[k]) for k in sorted(calls[path, name])]
+            if self._run(Mutant(path, name, module.code, module.code), tests) == KILLED:
                 pytest.exit(f"the tests of {name} fail in a fork, without any change", 1)
 
-    def _run(self, mutant, items, seconds):
-        if not items:
+    def _run(self, mutant, tests):
+        if not tests:
             return UNREACHED
         sys.stdout.flush()
         child = os.fork()
         if not child:
             found = "the change itself"
             try:
-                # Seconds of computing, for changes that never end.
-                limit = math.ceil(5 + 10 * seconds)
-                resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
                 put_in_place(mutant, self.namespaces[mutant.path])
-                found = first_failure(items)
+                found = first_failure(tests)
             finally:
                 if found and mutant.after == mutant.before:
                     print(found, flush=True)
@@ -262,9 +254,13 @@ def reports_of(item, following):
     return reports
 
 
-def first_failure(items):
-    """Return how the first test that fails does so, or nothing."""
-    for item, following in in_turn(items):
+def first_failure(tests):
+    """Return how the first of (test, seconds that it takes) fails, or nothing; one that never ends, ends the process."""
+    items, seconds = zip(*tests, strict=True)
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    for (item, following), usual in zip(in_turn(items), seconds, strict=True):
+        limit = math.ceil(time.process_time() + 5 + 10 * usual)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, most))
         for report in reports_of(item, following):
             if report.failed:
                 return report.longreprtext or item.nodeid
