@@ -183,7 +183,7 @@ def load(
     except Exception as error:  # given values that lie, a network or a plugin may raise anything
         cause = " ".join(str(error).split())[:300]
         raise SavedFileError(
-            f"{path} is damaged, or its parts are not the ones it was written with: {cause or error!r}"
+            f"{path} is damaged, or its parts are not the ones it was written with: {cause or repr(error)}"
         ) from error
 
 
