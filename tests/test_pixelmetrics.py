@@ -45,7 +45,8 @@ def test_figures_are_those_of_scikit_learn(levels, limit):
     rng = np.random.default_rng(levels)
     masks = rng.random((3, 12, 12)) < 0.2
     masks[1] = False
-    maps = (rng.integers(0, levels, masks.shape) / levels + 0.3 * masks).astype(np.float32)
+    shifted = rng.integers(0, levels, masks.shape) + levels // 2 * masks
+    maps = (shifted / levels).astype(np.float32)
     weights = np.ones(masks.shape)
     regions = 0
     for mask, weight in zip(masks, weights, strict=True):
@@ -83,7 +84,8 @@ def test_intervals_are_those_of_repeated_pictures(levels, monkeypatch):
     rng = np.random.default_rng(levels)
     masks = rng.random((8, 12, 12)) < 0.25
     masks[:3] = False
-    maps = rng.integers(0, levels, masks.shape) / levels + 0.4 * masks * rng.random((8, 1, 1))
+    shifts = rng.integers(0, levels // 2, (8, 1, 1))
+    maps = (rng.integers(0, levels, masks.shape) + masks * shifts) / levels
     drawn = draw_resamples(masks.any((1, 2)), resamples=40)
     every = [
         pixel_figures(np.repeat(maps, counts, axis=0), list(np.repeat(masks, counts, axis=0)))
@@ -101,10 +103,10 @@ def test_intervals_are_those_of_repeated_pictures(levels, monkeypatch):
 
 def test_resamples_without_a_good_pixel_are_left_out():
     """Where pictures are defective everywhere, some resamples have no other; pictures without a mask are in none."""
-    maps = np.array([[[2.0, 3.0]], [[1.0, 4.0]], [[np.inf, 0.0]]])
+    maps = np.array([[[2.0, 3.0]], [[2.5, 4.0]], [[np.inf, 0.0]]])
     masks = [np.array([[True, True]]), np.array([[False, True]]), None]
     found = pixel_figures(maps, masks, resamples=50)
-    assert found["intervals"]["pixel_auroc"] == (1, 1)
+    assert found["intervals"]["pixel_auroc"] == pytest.approx((2 / 3, 1))
 
 
 @pytest.mark.parametrize("defective", [False, True])
@@ -122,6 +124,7 @@ def test_one_class_has_no_figures(defective):
         ([np.ones((2, 2))], [np.ones((2, 2))], {}, "of float64; a mask is bool"),
         ([np.full((2, 2), np.nan)], [np.ones((2, 2), bool)], {}, "map 0 is not finite"),
         ([], [], {"limit": 0}, "limit=0"),
+        ([], [], {"limit": 1.01}, r"limit=1\.01"),
     ],
 )
 def test_what_does_not_fit_is_refused(maps, masks, params, message):

@@ -113,7 +113,11 @@ def test_bootstrap_intervals_hold_the_figures(overlapping):
 
 
 def test_bootstrap_intervals_repeat_with_their_seed(overlapping):
-    """The same seed gives the same interval, and another seed another one."""
+    """The same seed gives the same interval, and another seed another one; unsaid, there are 1000 of seed 0."""
+    labels, _ = overlapping
+    said = draw_resamples(labels, resamples=1000, seed=0)
+    assert np.array_equal(draw_resamples(labels), said)
+    assert said.dtype == int
     assert ranking_intervals(*overlapping) == ranking_intervals(*overlapping, seed=0)
     assert ranking_intervals(*overlapping) != ranking_intervals(*overlapping, seed=1)
 
@@ -207,11 +211,19 @@ def test_resampled_decisions_have_gaps_where_the_figures_have():
 
 
 @pytest.mark.parametrize(
-    ("known", "interval"), [(4, (0.75, 2.25)), (2, (0.25, 0.75)), (1, None), (0, None)]
+    ("of", "known", "interval"),
+    [
+        (4, 4, (0.75, 2.25)),
+        (4, 2, (0.25, 0.75)),
+        (4, 1, None),
+        (4, 0, None),
+        (5, 3, (0.5, 1.5)),
+        (5, 2, None),
+    ],
 )
-def test_resamples_without_the_figure_are_left_out(known, interval):
+def test_resamples_without_the_figure_are_left_out(of, known, interval):
     """The interval runs over the resamples that have the figure, if they are at least half."""
-    values = np.array([0.0, 1.0, 2.0, 3.0])
+    values = np.arange(float(of))
     values[known:] = np.nan
     found = percentile_intervals({"precision": values}, confidence=0.5)["precision"]
     assert found == (None if interval is None else pytest.approx(interval))

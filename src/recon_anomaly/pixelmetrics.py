@@ -172,8 +172,8 @@ def _counted(
     values, ranks, counts = np.unique(
         np.concatenate(scores), return_inverse=True, return_counts=True
     )
-    above, reached = np.zeros((2, len(values)), np.int64)
-    good = np.zeros((len(known), 1), np.int64)
+    above, reached = np.zeros((2, len(values)))
+    good = np.zeros((len(known), 1))
     # Cells of as many distinct values each, from `first` to `last`.
     cell = np.arange(len(values)) * min(CELLS, len(values)) // len(values)
     first = np.searchsorted(cell, np.arange(cell[-1] + 1))

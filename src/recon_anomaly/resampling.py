@@ -113,7 +113,7 @@ def resampled_ranking(
     """
     if len(np.unique(labels)) < 2:
         return {name: np.full(len(counts), np.nan) for name in RANKING}
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # ties move together
     cumulated = np.cumsum(counts[:, order] * labels[order], axis=1)[:, ends]
     true = np.pad(cumulated, ((0, 0), (1, 0)))
@@ -122,11 +122,11 @@ def resampled_ranking(
     false_rate = false / false[:, -1:]
     found = true + false
     precision = np.divide(true, found, out=np.ones_like(recall), where=found > 0)
-    steps = np.diff(recall, axis=1)
+    steps = np.diff(recall)
     return {
-        "auroc": np.trapezoid(recall, false_rate, axis=1),
+        "auroc": np.trapezoid(recall, false_rate),
         "average_precision": (steps * precision[:, 1:]).sum(1),
-        "pr_auc": np.trapezoid(precision, recall, axis=1),
+        "pr_auc": np.trapezoid(precision, recall),
     }
 
 
