@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+import platform
 import subprocess
 import sys
 from contextlib import suppress
@@ -96,6 +97,7 @@ def assert_same(loaded, detector, X):
     assert np.array_equal(loaded.p_value(X), detector.p_value(X))
     for name in ("offset_", "map_scale_", "threshold_rule_", "seed_", "image_shape_", "names_"):
         assert getattr(loaded, name) == getattr(detector, name), name
+    assert loaded.recipe_ == detector.recipe_
     assert loaded.pixel_range_ == detector.pixel_range_
     assert loaded.n_features_in_ == detector.n_features_in_
     assert loaded.history_ == detector.history_
@@ -259,7 +261,10 @@ def test_names_of_columns_survive(good, path):
     frame = pd.DataFrame(good.reshape(40, -1)[:, :6].astype(float), columns=list("abcdef"))
     detector = named("mean").fit(frame)
     detector.save(path)
-    assert np.array_equal(load(path).score_samples(frame), detector.score_samples(frame))
+    loaded = load(path)
+    assert np.array_equal(loaded.score_samples(frame), detector.score_samples(frame))
+    assert loaded.feature_names_in_.tolist() == list("abcdef")
+    assert loaded.feature_names_in_.dtype == object  # as scikit-learn's are
 
 
 def test_every_way_to_load_is_the_same(good, path):
@@ -302,6 +307,7 @@ def test_the_header_says_what_the_file_is(good, path):
     assert header["format"] == 6
     assert header["versions"]["recon-anomaly"] == recon_anomaly.__version__
     assert header["versions"]["torch"] == version("torch")
+    assert header["versions"]["python"] == platform.python_version()
     assert header["plugins"]["model"]["distribution"] == "recon-anomaly"
     assert header["names"]["model"] == "builtin:cvae"
     assert header["image_shape"] == [16, 16, 1]
@@ -557,6 +563,137 @@ def test_frozen_weights_that_do_not_fit_are_refused(value, machine, good, path):
         load(path)
 
 
+def perceptual(weights):
+    return {"scorer": "perceptual", "scorer_params": {"weights": str(weights)}}
+
+
+def test_a_scorer_takes_the_weights_that_are_given(machine, good, path):
+    """They become its parameter; a file that is missing, or holds others, is refused."""
+    weights = machine.weights("here/vgg16.pth")
+    detector = named("mean", **perceptual(weights)).fit(good)
+    detector.save(path)
+    weights.unlink()
+    elsewhere = machine.weights("there/mine.pth")
+    loaded = load(path, weights=elsewhere)
+    assert loaded.scorer_params == {"weights": str(elsewhere)}
+    assert_same(loaded, detector, good)
+    with pytest.raises(WeightsError, match=r"the weights file .*gone\.pth does not exist"):
+        load(path, weights=path.with_name("gone.pth"))
+    with pytest.raises(SavedFileError, match="perceptual compared features of the frozen weights"):
+        load(path, weights=machine.weights("other.pth", seed=1))
+
+
+def test_a_self_contained_file_has_the_weights_of_the_scorer(machine, good, path):
+    """It scores where there are none, and a file that is given has no place."""
+    weights = machine.weights("vgg16.pth")
+    detector = named("mean", **perceptual(weights)).fit(good)
+    detector.save(path, self_contained=True)
+    with pytest.raises(SavedFileError, match="names no frozen weights"):
+        load(path, weights=weights)
+    weights.unlink()
+    assert_same(load(path), detector, good)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_weights_for_the_model_are_the_scorers_where_they_fit(seed, machine, good, path):
+    """Where both name some, a given file is the model's; a scorer that was trained with others keeps its own."""
+    own = machine.weights("scorer.pth", seed=seed)
+    detector = transfer(machine.weights("vgg16.pth"), **perceptual(own)).fit(good)
+    detector.save(path)
+    given = machine.weights("there/mine.pth")
+    loaded = load(path, weights=given)
+    assert loaded.weights == str(given)
+    assert loaded.scorer_params == {"weights": str(own if seed else given)}
+    assert_same(loaded, detector, good)
+
+
+# Tiles and regions of interest ---------------------------------------------------------------------
+
+LARGER = np.random.default_rng(0).integers(0, 255, (8, 20, 27)).astype(np.uint8)
+BOX = (2, 3, 14, 12)
+
+
+@pytest.mark.parametrize("width", [16, 18])  # of 14 rows: 28 bytes of the mask, and 31 and a half
+def test_tiles_and_a_mask_come_back(width, save, path):
+    """The mask is in the file: that of the training need not be there."""
+    mask = np.zeros((20, 27), np.uint8)
+    mask[3:17, 2 : 2 + width] = np.random.default_rng(1).integers(0, 2, (14, width))
+    mask[[3, 16], [2, 1 + width]] = 9
+    roi = save("mask.png", mask)
+    detector = named("mean", tile=8, overlap=2, roi=roi).fit(LARGER)
+    detector.save(path)
+    roi.unlink()
+    loaded = load(path)
+    assert_same(loaded, detector, LARGER)
+    tiling = loaded.tiling_
+    assert (tiling.tile, tiling.overlap, tiling.seen) == (8, 2, (8, 8))
+    assert (tiling.interest.box, tiling.interest.size) == ((2, 3, width, 14), (20, 27))
+    assert np.array_equal(tiling.interest.mask, mask[3:17, 2 : 2 + width] > 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({"tile": 8, "overlap": 3}, {"overlap": 6}),
+        ({"tile": 8, "overlap": 3}, {"tile": None, "overlap": None}),
+        ({"tile": 8, "overlap": 3}, {"roi": (0, 0, 9, 9)}),
+        ({"roi": BOX}, {"roi": None}),
+    ],
+    ids=str,
+)
+def test_a_detector_is_saved_as_it_was_fitted(options, changes, path):
+    """What parameters were set to since is kept, and has no part in how pictures are cut."""
+    detector = named("mean", **options).fit(LARGER)
+    scores = detector.score_samples(LARGER)
+    detector.set_params(**changes).save(path)
+    loaded = load(path)
+    assert np.array_equal(loaded.score_samples(LARGER), scores)
+    assert {name: loaded.get_params()[name] for name in changes} == changes
+
+
+def cut_mask(start, stop):
+    def change(header, tensors):
+        bits = torch.cat([tensors["detector.roi_mask"], torch.zeros(1, dtype=torch.uint8)])
+        tensors["detector.roi_mask"] = bits[start : len(bits) + stop].clone()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header, tensors: header.pop("interest"), "interest"),
+        (lambda header, tensors: header["interest"].update(box="mask.png"), "box"),
+        (lambda header, tensors: header["interest"].update(size=[3, 3]), "3"),
+        (lambda header, tensors: header["interest"].update(box=[0, 0, 30_000, 30_000]), "30000"),
+        (lambda header, tensors: header["tiling"].update(overlap=99), "overlap=99 leaves nothing"),
+        (lambda header, tensors: header["tiling"].update(overlap="2"), "overlap is '2'"),
+        (
+            lambda header, tensors: header.update(tiling=None),
+            "its tiles and its region of interest",
+        ),
+        (
+            lambda header, tensors: (
+                header["tiling"].update(tile=None),
+                header.update(interest=None),
+            ),
+            "its tiles and its region of interest do not fit",
+        ),
+        (lambda header, tensors: tensors.pop("detector.roi_mask"), "roi_mask"),
+        (cut_mask(0, 0), "mask of the region of interest does not fill its box"),
+        (cut_mask(1, -1), "mask of the region of interest does not fill its box"),
+    ],
+)
+def test_a_damaged_region_is_refused(change, message, save, path):
+    """Rather than that a detector looks elsewhere than it was fitted."""
+    mask = np.zeros((20, 27), np.uint8)
+    mask[3:17, 2:18] = 1
+    named("mean", tile=8, overlap=2, roi=save("mask.png", mask)).fit(LARGER).save(path)
+    rewrite(path, disguised(change))
+    with pytest.raises(SavedFileError, match=rf"a\.safetensors is damaged.*{message}"):
+        load(path)
+
+
 # Plugins -------------------------------------------------------------------------------------------
 
 
@@ -762,10 +899,18 @@ def test_a_full_disk_is_an_error_that_names_the_path(good, path):
 # Files that are no saved detector ------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def contents():
+    """The file of a detector with latent noise and a scorer that learned something."""
+    pictures = np.random.default_rng(0).integers(0, 255, (40, 16, 16)).astype(np.uint8)
+    detector = named("cvae", scorer="reconstruction-probability")
+    return saving.to_bytes(detector.fit(pictures))
+
+
 @pytest.fixture
-def saved(good, path):
+def saved(contents, path):
     """A saved detector with a scorer that learned something."""
-    named("cvae", scorer="reconstruction-probability").fit(good).save(path)
+    path.write_bytes(contents)
     return path
 
 
@@ -775,6 +920,31 @@ def test_a_missing_file_is_named(tmp_path):
     for path in (tmp_path / "missing.safetensors", tmp_path, tmp_path / "file" / "a.safetensors"):
         with pytest.raises(SavedFileError, match=f"cannot read {path}"):
             load(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    """Something else than a file is refused at once."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no pipes in folders")
+    os.mkfifo(tmp_path / "a.safetensors")
+    with pytest.raises(SavedFileError, match="it is no file"):
+        load(tmp_path / "a.safetensors")
+
+
+def test_a_file_larger_than_the_memory_is_refused(saved, monkeypatch):
+    """It would be read into it."""
+    monkeypatch.setattr(saving, "free_memory", lambda: saved.stat().st_size - 1)
+    with pytest.raises(SavedFileError, match="larger than the memory that is free"):
+        load(saved)
+
+
+@pytest.mark.parametrize("name", ["missing.safetensors", "file/a.safetensors", "."])
+def test_a_message_names_the_file_once(name, tmp_path):
+    """The system's own text, which repeats it, is not taken whole."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SavedFileError) as caught:
+        load(tmp_path / name)
+    assert str(caught.value).count(str(tmp_path)) == 1
 
 
 @pytest.mark.parametrize(
@@ -896,32 +1066,78 @@ def test_a_newer_format_says_who_wrote_it(saved):
         load(saved)
 
 
+UNSORTED = "are not finite and ascending"
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("calibration_scores", lambda kept: kept.flip(0), "not finite and ascending"),
-        ("map_peaks", lambda kept: kept.flip(0), "not finite and ascending"),
-        ("map_peaks", lambda kept: kept[:0], "no row of float64"),
-        ("calibration_scores", lambda kept: kept * float("nan"), "not finite and ascending"),
-        ("calibration_scores", lambda kept: kept[:0], "no row of float64"),
-        ("calibration_scores", lambda kept: kept.float(), "no row of float64"),
-        ("calibration_scores", lambda kept: kept[:, None], "no row of float64"),
+        ("calibration_scores", lambda kept: kept.flip(0), f"its calibration scores {UNSORTED}"),
+        ("calibration_scores", lambda kept: kept * float("nan"), f"calibration scores {UNSORTED}"),
+        ("calibration_scores", lambda kept: kept[:0], "calibration scores are no row of float64"),
+        ("calibration_scores", lambda kept: kept.float(), "scores are no row of float64"),
+        ("calibration_scores", lambda kept: kept[:, None], "scores are no row of float64"),
+        ("map_peaks", lambda kept: kept.flip(0), f"its map peaks {UNSORTED}"),
+        ("map_peaks", lambda kept: kept[:0], "its map peaks are no row of float64"),
+        ("validation_scores", lambda kept: kept[:0], "its validation scores are no row"),
+        ("validation_scores", lambda kept: kept.float(), "validation scores are no row of float64"),
+        ("validation_scores", lambda kept: kept[:, None], "validation scores are no row"),
+        ("validation_scores", lambda kept: kept / 0, "its validation scores are not finite"),
         ("training_hashes", lambda kept: kept[:, :4].clone(), "no rows of 8 bytes"),
+        ("training_hashes", lambda kept: kept.ravel(), "no rows of 8 bytes"),
         ("training_hashes", lambda kept: kept.to(torch.int16), "no rows of 8 bytes"),
         ("training_hashes", lambda kept: None, "training_hashes"),
+        ("noise", lambda kept: kept * float("nan"), "noise holds NaN or infinite"),
     ],
 )
-def test_what_a_threshold_was_set_by_is_looked_at(name, wrong, message, saved):
-    """Calibration scores and hashes of training pictures that cannot be right are refused, however they are signed."""
+def test_what_a_detector_keeps_is_looked_at(name, wrong, message, saved):
+    """Scores, hashes of training pictures and noise that cannot be right are refused, however they are signed."""
 
     def change(header, tensors):
         kept = tensors.pop(f"detector.{name}")
         if (new := wrong(kept)) is not None:
             tensors[f"detector.{name}"] = new.contiguous()
-        header["checksum"] = checksum(tensors)
 
-    rewrite(saved, change)
-    with pytest.raises(SavedFileError, match=message):
+    rewrite(saved, disguised(change))
+    with pytest.raises(SavedFileError, match=rf"a\.safetensors is damaged.*{message}"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        (
+            "network.latent_mean.bias",
+            lambda kept: kept * float("nan"),
+            "bias holds NaN or infinite",
+        ),
+        ("network.latent_mean.bias", lambda kept: kept.double(), "float64, and torch.float32 is"),
+        ("scorer.log_variance", lambda kept: kept + float("inf"), "variance holds NaN or infinite"),
+        ("scorer.log_variance", lambda kept: kept[:, :7].clone(), "must match|size"),
+    ],
+)
+def test_weights_that_cannot_be_right_are_refused(name, wrong, message, saved):
+    """Of another type, size, or with numbers that are none: when the file is loaded, not when pictures are scored."""
+
+    def change(header, tensors):
+        tensors[name] = wrong(tensors[name])
+
+    rewrite(saved, disguised(change))
+    with pytest.raises(SavedFileError, match=rf"a\.safetensors is damaged.*({message})"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("model_params", {"kernels": (2, 3), "latent_size": 2**40}),
+        ("scorer_params", {"draws": 2**40}),
+    ],
+)
+def test_no_more_memory_is_taken_than_the_file_is_worth(place, value, saved):
+    """Parameters that ask for far more than the file holds are refused before anything is made."""
+    rewrite(saved, lambda header, tensors: header["params"].update({place: value}))
+    with pytest.raises(SavedFileError, match="more numbers or tensors than it holds"):
         load(saved)
 
 
@@ -1040,7 +1256,16 @@ def shrink_noise(header, tensors):
 def test_tensors_that_do_not_fit_are_refused(change, saved):
     """A missing, renamed or reshaped tensor is found when the file is loaded."""
     rewrite(saved, change)
-    with pytest.raises(SavedFileError, match=r"a\.safetensors is damaged"):
+    with pytest.raises(SavedFileError, match=r"a\.safetensors is damaged.*: the checksum of its"):
+        load(saved)
+
+
+def test_a_long_cause_is_one_line(saved):
+    """PyTorch names each tensor that is missing on a line of its own."""
+    rewrite(saved, disguised(drop("network.latent_mean.bias")))
+    with pytest.raises(
+        SavedFileError, match=r": Error\(s\) in loading state_dict for \w+: Missing"
+    ):
         load(saved)
 
 
