@@ -177,13 +177,13 @@ def test_the_false_discovery_rate_is_kept():
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, np.nan])
 def test_shares_lie_between_zero_and_one(share):
-    """Neither end is a share that can be promised; the message says what was got."""
-    for ask in (
-        lambda: conformal(np.arange(9.0), false_alarm=share),
-        lambda: discoveries(np.array([0.5]), share),
-        lambda: pictures_needed(share),
+    """Neither end is a share that can be promised; the message says which was got."""
+    for name, ask in (
+        ("false_alarm", lambda: conformal(np.arange(9.0), false_alarm=share)),
+        ("false_discovery", lambda: discoveries(np.array([0.5]), share)),
+        ("false_alarm", lambda: pictures_needed(share)),
     ):
-        with pytest.raises(InputError, match=rf"is {share}; give a share between 0 and 1"):
+        with pytest.raises(InputError, match=rf"{name} is {share}; give a share between 0 and 1"):
             ask()
 
 

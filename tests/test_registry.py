@@ -165,8 +165,9 @@ def test_a_plugin_that_raises_in_its_hook_loses_that_hook(installed):
     module = _module(recon_anomaly_models=raises, recon_anomaly_scorers=lambda: {"x": dict})
     installed(half=lambda: module)
     assert registry.load("scorer", "x") is dict
-    with pytest.warns(PluginWarning, match="'half' was left out.*broken hook"):
+    with pytest.warns(PluginWarning, match="'half' was left out.*broken hook") as warned:
         assert all(offer.plugin == "builtin" for offer in registry.offers("model"))
+    assert warned[0].filename == __file__  # it points at who asked
 
 
 def test_an_unknown_hook_is_ignored_with_a_warning(installed):
@@ -175,6 +176,10 @@ def test_an_unknown_hook_is_ignored_with_a_warning(installed):
     installed(new=lambda: module)
     with pytest.warns(PluginWarning, match="'recon_anomaly_teapots' that this version"):
         assert registry.load("schedule", "x") is dict
+    mine = _module(recon_anomaly_teapots=lambda: {})
+    with pytest.warns(PluginWarning, match="plugin 'mine' has a hook") as warned:
+        registry.register(registry.plugin_manager(), mine, "mine")
+    assert warned[0].filename == __file__  # it points at who registers
 
 
 def test_a_missing_target_is_named(manager):

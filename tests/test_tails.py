@@ -16,7 +16,7 @@ def by_profile(scores, false_alarm, tail):
     excesses = scores[scores > start] - start
     inverse = np.linspace(-0.999 / excesses.max(), 8 / excesses.mean(), 40_001)
     inverse = inverse[np.abs(inverse) > 1e-6 / excesses.mean()]
-    shapes = np.array([np.log1p(one * excesses).mean() for one in inverse])
+    shapes = np.log1p(np.multiply.outer(inverse, excesses)).mean(axis=1)
     likelihood = -np.log(shapes / inverse) - shapes - 1
     likelihood[shapes < -0.9] = -np.inf  # it has no maximum there
     best = likelihood.argmax()
@@ -32,6 +32,13 @@ def test_the_fit_is_that_of_maximum_likelihood(shape, unit):
     scores = unit * genpareto.rvs(shape, size=800, random_state=np.random.default_rng(3))
     found = peaks_over_threshold(scores, false_alarm=0.002, tail=0.15)
     assert found == pytest.approx(by_profile(scores, 0.002, 0.15), rel=1e-3)
+
+
+def test_ten_scores_make_a_tail():
+    """The fewest that there may be are fitted like more."""
+    scores = np.random.default_rng(6).exponential(size=100)
+    found = peaks_over_threshold(scores)
+    assert found == pytest.approx(by_profile(scores, 0.01, 0.1), rel=1e-3)
 
 
 def test_the_rate_is_met_on_a_known_tail():
@@ -67,6 +74,7 @@ def test_the_threshold_can_lie_beyond_every_score():
         ),
         (np.array([]), {}, "0 of 0"),
         (np.arange(500.0), {"false_alarm": 0.2}, "0 < false_alarm < tail < 1 is wanted"),
+        (np.arange(500.0), {"false_alarm": 0.1}, r"=0\.1, tail=0\.1: 0 < false_alarm < tail < 1"),
         (np.arange(500.0), {"false_alarm": 0.0}, r"false_alarm=0\.0"),
         (np.arange(500.0), {"tail": 1.0}, r"tail=1\.0"),
         (np.repeat([0.0, 1.0], [480, 20]), {"tail": 0.2}, "are all the same"),
@@ -74,6 +82,11 @@ def test_the_threshold_can_lie_beyond_every_score():
             np.repeat([0.0, 1.0, 2.0], [480, 10, 10]),
             {"tail": 0.3, "false_alarm": 0.2},
             "many are equal",
+        ),
+        (
+            np.repeat([0.0, 1.0, 2.0], [480, 10, 10]),
+            {"tail": 0.3, "false_alarm": 0.04},
+            "0.04 of the scores lie above .* many are equal",
         ),
     ],
 )

@@ -233,3 +233,13 @@ def test_a_share_out_of_range_is_refused_before_anything_is_scored(params):
         InputError, match=f"{next(iter(params))} is .*; give a share between 0 and 1"
     ):
         check_rule("peaks-over-threshold", **params)
+
+
+@pytest.mark.parametrize("rule", sorted(set(RULES) - {"value"}))
+def test_a_threshold_does_not_depend_on_the_type_of_the_scores(rule):
+    """Scores of half the digits have the threshold of the same numbers in full."""
+    scores = np.random.default_rng(1).random(300).astype(np.float32)
+    labels = np.arange(300) % 3 == 0
+    assert find_threshold(rule, scores, labels) == find_threshold(
+        rule, scores.astype(float), labels
+    )

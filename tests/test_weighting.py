@@ -71,6 +71,7 @@ def test_the_papers_rows_come_first():
         ):
             assert row[1:3] == (f"vae (likelihood={likelihood})", scorer)
             assert row[3:] == (*paper.printed[data_set], "-", "-", "-", "-")
+        assert table.rows[-1][3:5] == ("-", "-")
     assert found[0].rows[0][3:5] == ("83.64 ± 0.34", "88.41 ± 1.13")
 
 
@@ -117,6 +118,8 @@ def test_titles_say_how_it_was_done():
         "nakata, Table 9, AUC at the last epoch (%): 128x128 px, without leaked pictures, at most 200 "
         "epochs, batch size 32, learning rate 0.0001, awl-loss (milestones=[100, 150, 200]), 2 seeds"
     )
+    title = weighting_tables([record()])[0].title
+    assert title.endswith(" (%): 128x128 px, at most 100 epochs, 1 seed")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,7 @@ def test_other_circumstances_have_tables_of_their_own(changes):
         {"data_checksum": "b"},
         {"scorer": "max1p"},
         {"model_params": {"likelihood": "gaussian"}},
+        {"weights": {"backbone": "0123abcd"}},
         {"recon_anomaly": "9.9"},
     ],
     ids=str,
@@ -206,6 +210,8 @@ def test_what_spoils_a_comparison_is_said_below():
         f"{name}: seeds 1 alone",
         f"{name}: seed 1: {what}; the last good weights were kept",
     )
+    found = weighting_tables([record(1), record(1, **AUC), record(10, **AUC)])
+    assert found[0].notes == (f"{name.removesuffix('adapted')}conventional: seeds 1 alone",)
     assert weighting_tables([record(1), record(1, **AUC)])[0].notes == ()
 
 
