@@ -148,6 +148,23 @@ def test_the_threshold_never_sees_the_test_set(data):
     assert first["best-f1"]["threshold"] != second["best-f1"]["threshold"]
 
 
+def test_no_training_sees_the_test_pictures(data):
+    """Others, as unlike as negatives, leave losses, the kept epoch, validation scores and threshold as they are."""
+    pictures = from_array(255 - data.test.pictures.take(slice(None)).array)
+    other = LabelledPictures("defects", pictures, data.test.labels, data.test.kinds)
+    turned = BenchData(data.name, data.train, other, data.image_size)
+    first, second = (
+        run_bench(d, corruptors=[], epochs=3, every_epoch=True, **TINY)[-1] for d in (data, turned)
+    )
+    assert first["auroc"] != second["auroc"]
+    for name in ("validation_scores", "kept_epoch", "epochs_run"):
+        assert first[name] == second[name]
+    assert _settled(first["history"]) == _settled(second["history"])
+    assert (
+        first["decisions"]["quantile"]["threshold"] == second["decisions"]["quantile"]["threshold"]
+    )
+
+
 @pytest.mark.parametrize(("kept", "known"), [(slice(10), "specificity"), (slice(10, 18), "recall")])
 def test_one_class_leaves_out_what_needs_both(data, kept, known):
     """With good or defective test pictures alone there is no ranking, and no rule of an oracle."""

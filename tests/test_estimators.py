@@ -285,6 +285,15 @@ def test_rows_of_a_data_frame_keep_their_names(good):
         detector.predict(frame.rename(columns={"a": "z"}))
 
 
+@pytest.mark.filterwarnings("ignore:the weights of .* are random")
+@pytest.mark.parametrize("estimator", [CVAE, VAE, TCVAE])
+def test_every_term_counts_where_nothing_is_said_of_weights(estimator, good):
+    """The default is the paper's loss: no estimator leaves the KL divergence out, or makes it small."""
+    (record,) = estimator(epochs=1).fit(good[:10]).history_.records
+    assert "kl" in record.weights
+    assert set(record.weights.values()) == {1.0}
+
+
 def test_the_base_is_no_estimator_by_itself(good):
     """BaseDetector has no model; the estimators say which."""
     with pytest.raises(NotImplementedError):

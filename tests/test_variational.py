@@ -10,7 +10,12 @@ from torch.distributions import kl_divergence as torch_kl_divergence
 
 from recon_anomaly.blocks import decoder
 from recon_anomaly.errors import InputError
+from recon_anomaly.models.cvae import CVAENetwork
+from recon_anomaly.models.tcvae import TCVAENetwork
+from recon_anomaly.models.vae import VAENetwork
 from recon_anomaly.randomness import seeded
+from recon_anomaly.scorers.mse import mean_squared_error
+from recon_anomaly.scoring import maps_and_terms
 from recon_anomaly.variational import DenseVariational
 
 CPU = torch.device("cpu")
@@ -127,6 +132,45 @@ def test_the_kl_term_is_torchs(network, images):
     torch.testing.assert_close(terms["kl"], wanted)
     error = sum(((image - mean) ** 2).sum() for image, mean in zip(images, found.mean, strict=True))
     torch.testing.assert_close(terms["reconstruction"], error / 4)
+
+
+@pytest.mark.filterwarnings("ignore:the weights of .* are random")
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [
+        (CVAENetwork, {"kernels": (2,)}),
+        (VAENetwork, {"kernels": (2,), "likelihood": "bernoulli"}),
+        (VAENetwork, {"kernels": (2,), "likelihood": "gaussian"}),
+        (TCVAENetwork, {"weights": None}),
+    ],
+    ids=["cvae", "vae, bernoulli", "vae, gaussian", "tcvae"],
+)
+def test_the_kl_term_of_each_model_reaches_the_encoder_however_large(model, params):
+    """A hundred nats are a hundred, and pull with the gradient of the Gaussians' divergence: mu/n, (sigma^2 - 1)/2n."""
+    network = model((8, 8, 1), latent_size=3, **params)
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    made = network.eval()(images)
+    mean = torch.full((4, 3), 10.0, requires_grad=True)
+    log_variance = torch.full((4, 3), 2.0, requires_grad=True)
+    made = made._replace(latent_mean=mean, latent_log_variance=log_variance)
+    term = network.losses(images, made)["kl"]
+    wanted = torch_kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0))
+    torch.testing.assert_close(term, wanted.sum(1).mean())
+    assert term > 100
+    term.backward()
+    torch.testing.assert_close(mean.grad, mean.detach() / 4)
+    torch.testing.assert_close(log_variance.grad, (log_variance.detach().exp() - 1) / 8)
+
+
+def test_draws_are_decoded_one_after_the_other(network, images):
+    """However many are asked for, no more rows than pictures are held at once."""
+    rows = []
+    network.decoder.register_forward_hook(lambda module, given, made: rows.append(len(given[0])))
+    noise = torch.randn(10, 3, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        maps, _ = maps_and_terms(network.eval(), mean_squared_error, images, noise)
+    assert maps.shape == (4, 8, 6)
+    assert rows == [4] * 10
 
 
 def test_the_features_are_a_subclass_s_business(images):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as torch_kl_divergence
 
@@ -33,6 +34,14 @@ def test_the_shapes_of_the_paper():
     assert found.latent_mean.shape == found.latent_log_variance.shape == (1, 32)
     assert found.log_variance is None
     assert network.latent_size == 32
+
+
+def test_it_is_convolutional():
+    """Three convolutions of 16, 32 and 64 kernels, each pooled; three transposed ones lead back (§4.1)."""
+    found = list(CVAENetwork((256, 256, 1)).modules())
+    assert [m.out_channels for m in found if isinstance(m, nn.Conv2d)][:3] == [16, 32, 64]
+    assert sum(isinstance(m, nn.MaxPool2d) for m in found) == 3
+    assert sum(isinstance(m, nn.ConvTranspose2d) for m in found) == 3
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (7, 13, 3), (17, 8, 1)])
