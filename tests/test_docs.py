@@ -138,6 +138,19 @@ def test_the_parts_in_plugins_keep_what_the_page_says(good, capsys):
         test()
 
 
+@pytest.mark.parametrize("page", ["results.md", "reliability.md"])
+def test_tables_of_figures_have_a_command(page):
+    """Above the first one of each section stands what prints it: the bench, or a script that there is."""
+    sections = re.split(r"^## ", (ROOT / "docs" / page).read_text(), flags=re.MULTILINE)
+    tables = [section.partition("\n| --- |") for section in sections]
+    figures = [above for above, line, below in tables if line and re.search(r"\|\s*[\d.]+ ", below)]
+    assert figures
+    for above in figures:
+        scripts = re.findall(r"python (benchmarks/\w+\.py)", above)
+        assert scripts or "recon-anomaly bench" in above, above[:60]
+        assert all((ROOT / script).is_file() for script in scripts)
+
+
 @pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)
 def test_examples_run(page, good, bad, tmp_path, monkeypatch):
     """The Python of README and guide runs from top to bottom, on small pictures in its folders."""
