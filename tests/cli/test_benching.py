@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import sys
 from functools import partial
 
@@ -476,6 +477,26 @@ def test_labels_and_every_epoch_are_asked_for(run, tmp_path):
     record = json.loads(page)[-1]
     assert len(record["observed"]) == 1
     assert "youden-validation" in record["decisions"]
+
+
+def test_a_training_tells_no_figure_of_the_test_set(run, tmp_path, parts):
+    """With good and defective test pictures swapped, --every-epoch prints the same lines of progress."""
+    told, aurocs = [], []
+    for good, bad in ((parts.test[8:], parts.test[:8]), (parts.test[:8], parts.test[8:])):
+        folder = tmp_path / str(len(told)) / "set"
+        put(folder / "train" / "ok_front", parts.train)
+        put(folder / "test" / "ok_front", good)
+        put(folder / "test" / "def_front", bad)
+        command = ["bench", "--data", folder, *NETWORK, "--epochs", "2", "--every-epoch", "--json"]
+        code, page, errors = run(*command, "--out", tmp_path / f"{len(told)}.jsonl")
+        assert code == 0, errors
+        aurocs += [seen["auroc"] for seen in json.loads(page)[-1]["observed"]]
+        told.append(
+            re.sub(r"[\d.]+ s\b", "", errors.partition("[1/1]")[2].partition("records:")[0])
+        )
+    assert aurocs[:2] != aurocs[2:]
+    assert "epoch 2/2" in told[0]
+    assert told[0] == told[1]
 
 
 def test_the_schedules_of_a_network_are_drawn_beside_each_other(run, tmp_path, monkeypatch):
