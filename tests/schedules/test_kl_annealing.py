@@ -102,7 +102,7 @@ def test_what_it_asks_of_the_training():
     ("params", "named"),
     [
         ({"shape": "zigzag"}, "one of: monotonic, cyclical"),
-        ({"ramp": "cosine"}, "one of: linear, sigmoid"),
+        ({"ramp": "cosine"}, "ramp is 'cosine'; give one of: linear, sigmoid"),
         ({"share": 0.0}, r"share is 0.0; give a number in \(0, 1\]"),
         ({"share": 1.5}, "share is 1.5"),
         ({"warm_up": 0}, "warm_up is 0"),
