@@ -112,8 +112,8 @@ def fail(folder):
         write(folder / "refused", str(error))
     try:
         fitted("cae", pictures(), None, epochs=3, schedule=LateFailure())
-    except Exception:
-        traceback.print_exc()  # the launcher keeps the error of one process alone
+    except Exception:  # told, and it goes on: the launcher keeps the error of one process alone
+        traceback.print_exc()
         raise
 
 
